@@ -1,0 +1,46 @@
+/**
+ * Every way in which Aqueduct refuses or fails, as one closed list. A room throws one of these; each door maps the code to
+ * its own wire form in one place. Adding a code means adding it here and in each door's map (the compiler asks for it).
+ */
+export type ErrorCode =
+  /* settings and start */
+  | 'bad_setting' // a key is unknown or its value not allowed; exit 2
+  | 'port_in_use' // a listener could not open; exit 1
+  | 'store_locked' // another process, or this one, has the folder open; exit 1
+  | 'store_damaged' // the folder cannot be trusted; exit 1
+  | 'store_version' // written by a newer Aqueduct; exit 1
+  /* the store while running */
+  | 'store_failed' // a commit failed; nothing of it may be acknowledged
+  | 'store_full' // less than store.min_free_bytes left: new messages are refused
+  /* queues */
+  | 'queue_not_found'
+  | 'queue_exists'
+  | 'queue_full'
+  | 'name_invalid'
+  | 'attribute_invalid'
+  | 'receipt_invalid'
+  | 'message_not_found'
+  | 'message_too_large'
+  /* topics */
+  | 'topic_invalid'
+  | 'filter_invalid'
+  /* wire */
+  | 'malformed_packet'
+  | 'protocol_error'
+  | 'not_authorised'
+  | 'internal'
+
+/** The only error that crosses a room's door. `message` is a sentence a user can act on. */
+export class AqueductError extends Error {
+  readonly code: ErrorCode
+  constructor(code: ErrorCode, message: string, options?: { cause?: unknown }) {
+    super(message, options)
+    this.name = 'AqueductError'
+    this.code = code
+  }
+}
+
+/** True when `error` is ours and carries `code`. */
+export function hasCode(error: unknown, code: ErrorCode): error is AqueductError {
+  return error instanceof AqueductError && error.code === code
+}

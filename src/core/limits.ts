@@ -1,0 +1,30 @@
+/**
+ * Hard bounds that no setting can lift, each with its unit in its name. Settings (config/schema.ts) choose within them.
+ * The relations between them are asserted by test/limits.test.ts.
+ */
+
+/** MQTT's largest Remaining Length (four 7-bit bytes) [MQTT-2.2.3]. */
+export const PACKET_BYTES_MAX = 268_435_455
+/** A packet that comes before CONNECT is accepted may not be larger than this. */
+export const PACKET_BYTES_BEFORE_CONNECT_MAX = 65_536
+/** An MQTT string or binary field: its length is two bytes. */
+export const STRING_BYTES_MAX = 65_535
+/** Packet identifiers run from 1 to this. */
+export const PACKET_ID_MAX = 65_535
+
+/** Topics remembered with their routes; a busier broker forgets all and starts anew. */
+export const INTERNED_TOPICS_MAX = 100_000
+
+/** Message bytes that one stored row may hold before the next row is begun. A larger message has a row to itself. */
+export const LOG_ROW_BYTES_MAX = 65_536
+/** Messages that one stored row may hold, and the sequences that one extent spans. */
+export const EXTENT_SEQUENCES = 4_096
+/** Message bytes collected into one commit before more is made to wait for the next. */
+export const COMMIT_BYTES_MAX = 4 * 1024 * 1024
+/** Rows of recently written or read messages kept in memory. */
+export const ROW_CACHE_BYTES_MAX = 16 * 1024 * 1024
+/** Entries of one queue whose index is held in memory; the rest is paged in from the store. */
+export const QUEUE_INDEX_ENTRIES_MAX = 8_192
+
+/** Retained payloads kept in memory; beyond it they are read from the store. */
+export const RETAINED_CACHE_BYTES_MAX = 32 * 1024 * 1024
