@@ -51,9 +51,9 @@ const owned = [
   {
     name: 'aedes',
     packages: 'aedes|aedes-packet|aedes-persistence|aedes-persistence-level',
-    from: '^src/(broker/|cli/|app\\.ts)',
+    from: '^src/broker/',
   },
-  { name: 'level', packages: 'level|classic-level', from: '^src/(store/|cli/|app\\.ts|broker/)' },
+  { name: 'level', packages: 'level|classic-level', from: '^src/(store|broker)/' },
   { name: 'fastify', packages: 'fastify', from: '^src/http/' },
   { name: 'ws', packages: 'ws', from: '^src/(listeners|http)/' },
   { name: 'prom-client', packages: 'prom-client', from: '^src/metrics/' },
@@ -65,7 +65,7 @@ const ownedRules = owned.map(({ name, packages, from }) => ({
   severity: 'error',
   comment: `Only ${from} imports ${name}.`,
   from: { path: '^src/', pathNot: from },
-  to: { path: `^node_modules/(${packages})/` },
+  to: { path: `(^|/)node_modules/(${packages})/` },
 }))
 
 module.exports = {
