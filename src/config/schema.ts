@@ -1,0 +1,175 @@
+/**
+ * THE table of settings: a row says key, type, unit, range, default and one sentence. From it come the `Settings` type, validation,
+ * the environment names, `config/reference.md` and `config/aqueduct.example.toml`. A new setting is a new row here, and
+ * `npm run docs`.
+ */
+import { PACKET_BYTES_MAX, PACKET_ID_MAX } from '../core/limits.js'
+import { choice, host, type Kind, listOf, path, port, size, sizeOrNone, whole } from './kinds.js'
+
+/** One row. `text` is one sentence, or a few short ones, in plain words. */
+export class Setting<T> {
+  readonly kind: Kind<T>
+  readonly default: T
+  readonly unit: string
+  readonly text: string
+  /** Never printed; its variable may be given as `…_FILE`, the name of a file that holds it. */
+  readonly secret: boolean
+  constructor(kind: Kind<T>, fallback: T, unit: string, text: string, options: { secret?: boolean } = {}) {
+    this.kind = kind
+    this.default = fallback
+    this.unit = unit
+    this.text = text
+    this.secret = options.secret ?? false
+  }
+}
+
+export interface Table {
+  readonly [name: string]: Setting<unknown> | Table
+}
+
+/** The values that a table describes, in its own nesting: `settings.mqtt.port`. */
+export type Values<T> = { readonly [K in keyof T]: T[K] extends Setting<infer V> ? V : Values<T[K]> }
+/** Some of them, as a program passes them; byte counts may be text (`'1 MiB'`). */
+export type Given<T> = { readonly [K in keyof T]?: T[K] extends Setting<infer V> ? V | string : Given<T[K]> }
+
+const KIB = 1024
+const MIB = 1024 * KIB
+const GIB = 1024 * MIB
+const TIB = 1024 * GIB
+const COUNT_MAX = 1_000_000_000_000
+
+function row<T>(kind: Kind<T>, fallback: T, unit: string, text: string): Setting<T> {
+  return new Setting(kind, fallback, unit, text)
+}
+
+/** No look at the topics room from here: this only keeps out what no filter can be [MQTT-4.7.1-1] to [MQTT-4.7.1-3] [MQTT-4.7.3-1]. */
+function isFilter(text: string): boolean {
+  const levels = text.split('/')
+  return (
+    text !== '' &&
+    !text.includes('\0') &&
+    levels.every((level, i) => !/[+#]/.test(level) || level === '+' || (level === '#' && i === levels.length - 1))
+  )
+}
+
+export const table = {
+  store: {
+    path: row(path, './data', '', 'The data folder. It is made with its parents; all state is inside it.'),
+    durability: row(
+      choice('fsync', 'os', 'memory'),
+      'fsync',
+      '',
+      'What an acknowledgement means. fsync: flushed to the disk, survives a power cut. os: handed to the operating system, survives a ' +
+        'killed process. memory: nothing is written, all is gone when the process ends.',
+    ),
+    min_free_bytes: row(
+      size(0, 1024 * TIB),
+      128 * MIB,
+      'bytes',
+      'Free space below which new messages are refused, while acknowledgements and deletes still pass.',
+    ),
+    max_bytes: row(sizeOrNone(MIB, 1024 * TIB), Infinity, 'bytes', 'The most that the stored messages may take on the disk.'),
+  },
+  mqtt: {
+    host: row(host, '127.0.0.1', '', 'The address that the MQTT listener opens on. Beyond loopback it needs `auth`.'),
+    port: row(port, 1883, '', 'The port of MQTT over TCP.'),
+    window: row(
+      whole(1, PACKET_ID_MAX),
+      32,
+      'messages',
+      'QoS 1 and 2 messages that may be on their way to one client without its acknowledgement.',
+    ),
+    max_inbound_qos2: row(
+      whole(1, PACKET_ID_MAX),
+      1000,
+      'messages',
+      'QoS 2 messages that one client may have begun and not completed; one more closes its connection.',
+    ),
+    max_packet_bytes: row(
+      size(KIB, PACKET_BYTES_MAX),
+      MIB,
+      'bytes',
+      'The largest packet that a client may send, refused by its declared length before anything is buffered. Before CONNECT is ' +
+        'accepted it is 64 KiB at most.',
+    ),
+    max_topic_levels: row(
+      whole(1, 65_536),
+      200,
+      'levels',
+      'The deepest topic. A deeper PUBLISH closes the connection, a deeper filter is refused.',
+    ),
+    max_output_bytes: row(
+      size(16 * KIB, 16 * GIB),
+      MIB,
+      'bytes',
+      'Bytes that may wait in memory for one slow client; beyond it QoS 0 messages to that client are dropped and counted.',
+    ),
+    max_keepalive_s: row(
+      whole(1, 65_535),
+      65_535,
+      'seconds',
+      'The longest keep alive. A client that asks for more, or for none, is held to this; 65535 holds nobody to anything.',
+    ),
+    deny_subscribe: row(
+      listOf('MQTT topic filters', '#', isFilter),
+      Object.freeze([] as string[]),
+      '',
+      'Filters that nobody may subscribe to; the SUBACK answers each of them with a refusal.',
+    ),
+    connect_timeout_s: row(whole(1, 3600), 10, 'seconds', 'How long a new connection may take to send its CONNECT.'),
+  },
+  http: {
+    host: row(host, '127.0.0.1', '', 'The address that the HTTP listener opens on. Beyond loopback it needs `auth`.'),
+    port: row(port, 8080, '', 'The port of HTTP (metrics, health) and of MQTT over WebSocket at /mqtt.'),
+  },
+  retry: {
+    interval_ms: row(
+      whole(0, 86_400_000),
+      30_000,
+      'milliseconds',
+      'How long a delivery waits for its acknowledgement before it is sent again with DUP; each further wait is longer. 0: only on ' +
+        'reconnect.',
+    ),
+    max_attempts: row(
+      whole(0, 1_000_000),
+      0,
+      'attempts',
+      'Deliveries after which a message that is still not acknowledged goes to the dead-letter queue. 0: no limit.',
+    ),
+  },
+  session: {
+    expiry_s: row(
+      whole(1, 4_294_967_295),
+      604_800,
+      'seconds',
+      'How long a session without a connection is kept, with its subscriptions and messages.',
+    ),
+    max_messages: row(whole(1, COUNT_MAX), 100_000, 'messages', 'Messages that may wait in one session.'),
+    max_bytes: row(size(KIB, 1024 * TIB), 256 * MIB, 'bytes', 'Bytes of messages that may wait in one session.'),
+    overflow: row(
+      choice('drop_oldest', 'drop_newest'),
+      'drop_oldest',
+      '',
+      'Which message a full session loses, counted. A full session never holds up a publisher.',
+    ),
+  },
+  log: {
+    level: row(
+      choice('debug', 'info', 'warn', 'error', 'silent'),
+      'info',
+      '',
+      'The least severe lines that are logged, as JSON on stderr.',
+    ),
+  },
+  shutdown: {
+    drain_s: row(
+      whole(1, 3600),
+      5,
+      'seconds',
+      'How long a stop may take to finish commits and close clients; after it the program ends with exit code 1.',
+    ),
+  },
+} as const satisfies Table
+
+export type Settings = Values<typeof table>
+export type SettingsInput = Given<typeof table>
