@@ -3,7 +3,8 @@
  * the environment names, `config/reference.md` and `config/aqueduct.example.toml`. A new setting is a new row here, and
  * `npm run docs`.
  */
-import { PACKET_BYTES_MAX, PACKET_ID_MAX } from '../core/limits.js'
+import { PACKET_BYTES_MAX, PACKET_ID_MAX, STRING_BYTES_MAX } from '../core/limits.js'
+import { filterFault } from '../topics/names.js'
 import { choice, host, type Kind, listOf, path, port, size, sizeOrNone, whole } from './kinds.js'
 
 /** One row. `text` is one sentence, or a few short ones, in plain words. */
@@ -42,15 +43,8 @@ function row<T>(kind: Kind<T>, fallback: T, unit: string, text: string): Setting
   return new Setting(kind, fallback, unit, text)
 }
 
-/** No look at the topics room from here: this only keeps out what no filter can be [MQTT-4.7.1-1] to [MQTT-4.7.1-3] [MQTT-4.7.3-1]. */
-function isFilter(text: string): boolean {
-  const levels = text.split('/')
-  return (
-    text !== '' &&
-    !text.includes('\0') &&
-    levels.every((level, i) => !/[+#]/.test(level) || level === '+' || (level === '#' && i === levels.length - 1))
-  )
-}
+/** Any depth: how deep a filter may be is `mqtt.max_topic_levels`, a row of its own. */
+const isFilter = (text: string): boolean => filterFault(text, STRING_BYTES_MAX + 1) === undefined
 
 export const table = {
   store: {

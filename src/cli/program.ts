@@ -1,0 +1,105 @@
+/**
+ * The command line: which commands and flags there are, and nothing of what they do. What they do is passed in, so that this room
+ * needs only settings, and `--help` or a bad setting never loads the broker.
+ *
+ * Exit codes: 0 done; 1 the program could not start or stop as it should; 2 wrong usage or a wrong setting.
+ */
+import { readFileSync } from 'node:fs'
+import { Command, CommanderError } from 'commander'
+import { type Environment, loadSettings } from '../config/load.js'
+import { effectiveToml } from '../config/print.js'
+import { type Settings, table } from '../config/schema.js'
+import { AqueductError } from '../core/errors.js'
+
+export interface Actions {
+  /** Runs the broker until it is told to stop; returns the exit code. */
+  serve(settings: Settings): Promise<number>
+  /** Reads a folder of aedes-persistence-level into the store and counts what it took over. */
+  importAedes(folder: string, settings: Settings): Promise<Imported>
+}
+
+export interface Imported {
+  readonly sessions: number
+  readonly messages: number
+  readonly retained: number
+  readonly wills: number
+}
+
+/** Where the program writes: results to `out`, complaints to `err`. */
+export interface Output {
+  out(text: string): void
+  err(text: string): void
+}
+
+interface Flags {
+  readonly config?: string
+  readonly set?: readonly string[]
+}
+
+/** Runs one command line (without the names of node and the script) and returns the exit code. Never throws. */
+export async function run(argv: readonly string[], env: Environment, actions: Actions, output: Output): Promise<number> {
+  let exit = 0
+  const load = ({ config: file, set }: Flags) => loadSettings({ file, env, set })
+
+  const program = new Command('aqueduct')
+    .description('An MQTT broker whose topics are durable queues.')
+    .version(version(), '--version', 'print the version')
+    .helpOption('-h, --help', 'print help for a command')
+    .exitOverride()
+    .configureOutput({ writeOut: output.out, writeErr: output.err })
+    .showHelpAfterError('(aqueduct --help lists the commands)')
+
+  withSettings(program.command('serve'))
+    .description('run the broker until SIGTERM or SIGINT')
+    .action(async (flags: Flags) => {
+      exit = await actions.serve(load(flags).settings)
+    })
+
+  withSettings(program.command('import-aedes'))
+    .argument('<folder>', 'a LevelDB folder that aedes-persistence-level wrote; nothing in it is changed')
+    .description('take over sessions, queued and retained messages and wills from plain Aedes')
+    .action(async (folder: string, flags: Flags) => {
+      const { sessions, messages, retained, wills } = await actions.importAedes(folder, load(flags).settings)
+      const counts = [`${sessions} sessions`, `${messages} queued messages`, `${retained} retained messages`, `${wills} wills`]
+      output.out(`imported ${counts.join(', ')} from ${folder}\n`)
+    })
+
+  withSettings(program.command('config'))
+    .description('print the settings in effect, as a settings file')
+    .action((flags: Flags) => {
+      const { settings, origins } = load(flags)
+      output.out(effectiveToml(table, settings, origins))
+    })
+
+  try {
+    await program.parseAsync([...argv], { from: 'user' })
+    return exit
+  } catch (error) {
+    return exitCodeFor(error, output)
+  }
+}
+
+function withSettings(command: Command): Command {
+  const collect = (value: string, before: readonly string[] = []): readonly string[] => [...before, value]
+  return command
+    .option('-c, --config <file>', 'read settings from a TOML file')
+    .option('-s, --set <key=value>', 'change one setting; may be given again', collect)
+}
+
+/** Says on `err` what went wrong, in one sentence wherever the cause is known, and returns the exit code that goes with it. */
+function exitCodeFor(error: unknown, output: Output): number {
+  // Commander has written its own message, or the help or version that was asked for.
+  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2
+  if (error instanceof AqueductError) {
+    output.err(`aqueduct: ${error.message}\n`)
+    return error.code === 'bad_setting' ? 2 : 1
+  }
+  output.err(`aqueduct: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`)
+  return 1
+}
+
+/** The version in package.json, which is two folders up from here both in `src/` and in `dist/`. */
+function version(): string {
+  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8')
+  return (JSON.parse(text) as { version: string }).version
+}

@@ -1,0 +1,58 @@
+#!/usr/bin/env node
+/** The process: arguments, settings, the application, signals. One process, never a child. */
+import { jsonLog } from './cli/log.js'
+import { type Actions, run } from './cli/program.js'
+import type { Settings } from './config/schema.js'
+
+const out = (text: string) => void process.stdout.write(text)
+const err = (text: string) => void process.stderr.write(text)
+
+/** Resolves at the first SIGTERM or SIGINT. Later ones are ignored: npm and the terminal both deliver one Ctrl-C. */
+function stopSignal(): Promise<NodeJS.Signals> {
+  return new Promise((resolve) => {
+    process.on('SIGTERM', resolve)
+    process.on('SIGINT', resolve)
+  })
+}
+
+// A reader that went away (`aqueduct serve | head -1`) must not take the broker with it.
+process.stdout.on('error', () => {})
+process.stderr.on('error', () => {})
+
+const actions: Actions = {
+  async serve(settings: Settings): Promise<number> {
+    const log = jsonLog(settings.log.level)
+    // With every listener off nothing else would keep the process alive until it is told to stop.
+    const alive = setInterval(() => {}, 2 ** 30)
+    // Counted from the signal, also when it comes while the store is still being recovered.
+    const stop = stopSignal().then((signal) => {
+      log.info({ signal }, 'stopping')
+      setTimeout(() => {
+        log.error({ drain_s: settings.shutdown.drain_s }, 'did not stop within shutdown.drain_s')
+        log.flush()
+        process.exit(1)
+      }, settings.shutdown.drain_s * 1000)
+    })
+    try {
+      const { startApp } = await import('./app.js')
+      const app = await startApp(settings, { log })
+      await stop
+      await app.close()
+      log.info({}, 'stopped')
+      return 0
+    } finally {
+      clearInterval(alive)
+      log.flush()
+    }
+  },
+
+  async importAedes(folder, settings) {
+    const { importAedes } = await import('./app.js')
+    return importAedes(folder, settings)
+  },
+}
+
+const code = await run(process.argv.slice(2), process.env, actions, { out, err })
+// Not process.exit alone: text for a pipe may still be waiting in this process.
+process.exitCode = code
+process.stdout.write('', () => process.stderr.write('', () => process.exit(code)))
