@@ -1,0 +1,138 @@
+import { isUtf8 } from 'node:buffer'
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { topicFault } from '../src/topics/names.js'
+import { Topic, TopicTable, type TopicTableOptions } from '../src/topics/interned.js'
+import { topicName } from './support/topics.js'
+
+const table = (o: Partial<TopicTableOptions> = {}): TopicTable =>
+  new TopicTable({ topics_max: 1_000, levels_max: 200, isUtf8: (b, start, end) => isUtf8(b.subarray(start, end)), ...o })
+
+/** Interns `name` from the middle of a larger buffer, as a read chunk holds it. */
+function seen(t: TopicTable, name: string | Buffer): Topic | undefined {
+  const bytes = Buffer.from(name as string)
+  return t.intern(Buffer.concat([Buffer.from('<<'), bytes, Buffer.from('>>')]), 2, 2 + bytes.length)
+}
+
+describe('TopicTable', () => {
+  it('gives the same topic for the same bytes, with what is to know about it', () => {
+    const t = table()
+    const topic = seen(t, '$SYS//ü')
+    expect(topic).toMatchObject({ name: '$SYS//ü', dollar: true, levels: 3, route: undefined, routeVersion: -1 })
+    expect(topic?.bytes).toEqual(Buffer.from('$SYS//ü'))
+    expect(seen(t, '$SYS//ü')).toBe(topic)
+    expect(t.internName('$SYS//ü')).toBe(topic)
+    expect(seen(t, 'SYS//ü')).toMatchObject({ dollar: false })
+    expect(t.size).toBe(2)
+  })
+
+  it('keeps its own copy of the bytes', () => {
+    const t = table()
+    const buf = Buffer.from('a/b')
+    const topic = t.intern(buf, 0, 3)
+    buf.fill(0)
+    expect(topic?.bytes.toString()).toBe('a/b')
+    expect(t.internName('a/b')).toBe(topic)
+  })
+
+  it.each([
+    ['empty', ''],
+    ['wildcard +', 'a/+'],
+    ['wildcard #', 'a#b'],
+    ['U+0000', 'a\0'],
+    ['a lone surrogate', Buffer.from([0x61, 0xed, 0xa0, 0x80])],
+    ['an overlong form', Buffer.from([0xc0, 0xaf])],
+    ['a cut character', Buffer.from([0x61, 0xe2, 0x82])],
+    ['65,536 bytes', Buffer.alloc(65_536, 0x61)],
+  ])('makes no topic of %s', (_, name) => {
+    const t = table()
+    expect(seen(t, name)).toBeUndefined()
+    expect(seen(t, name)).toBeUndefined()
+    expect(t.size).toBe(0)
+  })
+
+  it('makes no topic of a string that has no UTF-8 form', () => {
+    const t = table()
+    expect(t.internName('a\uFFFD')?.name).toBe('a\uFFFD')
+    expect(t.internName('a\uD800')).toBeUndefined()
+  })
+
+  it('keeps a byte order mark', () => {
+    expect(seen(table(), '\uFEFFa')?.name).toBe('\uFEFFa')
+  })
+
+  it('tells too many levels apart', () => {
+    const t = table({ levels_max: 3 })
+    const name = Buffer.from('a/b/c/d')
+    expect(t.intern(name, 0, 5)?.levels).toBe(3)
+    expect(t.tooDeep(name, 0, 5)).toBe(false)
+    expect(t.intern(name, 0, 6)).toBeUndefined()
+    expect(t.tooDeep(name, 0, 6)).toBe(true)
+    expect(t.tooDeep(name, 5, 7)).toBe(false)
+  })
+
+  it('takes the largest names', () => {
+    const t = table({ levels_max: 65_536 })
+    const slashes = Buffer.alloc(65_535, '/')
+    const topic = t.intern(slashes, 0, 65_535)
+    expect(topic?.levels).toBe(65_536)
+    expect(t.intern(slashes, 0, 65_535)).toBe(topic)
+    expect(t.internName('/'.repeat(65_535))).toBe(topic)
+    expect(t.intern(slashes, 0, 65_534)?.levels).toBe(65_535)
+    expect(t.internName('€'.repeat(400))?.bytes.length).toBe(1_200)
+  })
+
+  it('agrees with topicFault and with a plain Map, also when tiny bounds make it forget', () => {
+    const anyName = fc.oneof(topicName, fc.string({ unit: 'grapheme', maxLength: 12 }), fc.string({ unit: 'binary', maxLength: 12 }))
+    fc.assert(
+      fc.property(fc.array(anyName, { maxLength: 60 }), fc.integer({ min: 1, max: 8 }), (names, topics_max) => {
+        const t = table({ topics_max, levels_max: 4 })
+        for (const name of [...names, ...names]) {
+          const topic = t.internName(name)
+          expect(topic?.name).toBe(topicFault(name, 4) === undefined ? name : undefined)
+          if (topic !== undefined) {
+            expect(seen(t, name)).toBe(topic)
+            expect(topic.is(Buffer.from(`x${name}x`), 1, 1 + topic.bytes.length)).toBe(true)
+            expect(topic.is(Buffer.from(`x${name}x`), 0, topic.bytes.length)).toBe(/^x*$/.test(name))
+          }
+          expect(t.size).toBeLessThanOrEqual(topics_max)
+        }
+      }),
+      { numRuns: 300 },
+    )
+  })
+
+  it('forgets everything at topics_max and leaves what is held usable', () => {
+    const t = table({ topics_max: 3 })
+    const first = t.internName('0')
+    for (const name of ['1', '2']) t.internName(name)
+    expect([t.size, t.forgotten]).toEqual([3, 0])
+    expect(t.internName('0')).toBe(first)
+    t.internName('3')
+    expect([t.size, t.forgotten]).toEqual([1, 1])
+    expect(first?.name).toBe('0')
+    expect(t.internName('0')).not.toBe(first)
+  })
+
+  it('forgets at bytes_max, names and charges counted', () => {
+    const t = table({ bytes_max: 100_000 })
+    t.internName('x'.repeat(40_000))
+    expect(t.forgotten).toBe(0)
+    const long = t.internName('y'.repeat(40_000))
+    expect([t.size, t.forgotten]).toEqual([1, 1])
+    t.charge(10_000)
+    expect(t.internName('y'.repeat(40_000))).toBe(long)
+    t.charge(10_000)
+    expect([t.size, t.forgotten]).toEqual([0, 2])
+  })
+
+  it('finds every one of many thousands, and searches for none for long', () => {
+    const t = table({ topics_max: 60_000 })
+    const names = Array.from({ length: 50_000 }, (_, i) => `device/${i}/state`)
+    for (const name of names) t.internName(name)
+    const kept = names.filter((name) => t.internName(name)?.name === name)
+    expect(kept.length).toBe(names.length)
+    // Neighbours of a crowded place may push each other out; that must stay rare.
+    expect(t.size).toBeGreaterThan(49_500)
+  })
+})
