@@ -47,7 +47,12 @@ export class MqttClient {
     this.auto_ack = options.auto_ack ?? true
     this.timeout_ms = options.timeout_ms ?? 5000
     this.onPacket = options.onPacket
-    socket.on('data', (chunk: Buffer) => this.reader.push(chunk, (p) => this.take(p)))
+    socket.on('data', (chunk: Buffer) => {
+      // One write for all that a chunk is answered with.
+      socket.cork()
+      this.reader.push(chunk, (p) => this.take(p))
+      socket.uncork()
+    })
     socket.on('error', () => {})
     this.closed = new Promise((resolve) => {
       socket.on('close', () => {

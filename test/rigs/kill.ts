@@ -1,0 +1,187 @@
+/**
+ * The kill rig: publishers over real sockets, `kill -9` of the broker at a chosen moment, a restart on the same folder, a drain, a verdict;
+ * round after round on one folder.
+ *
+ *   npx tsx test/rigs/kill.ts --target aqueduct --rounds 200 --seed 1
+ *
+ * Options: --target aqueduct|aedes-level|mosquitto, --rounds, --seed, --dir (kept), --set KEY=VALUE (one), --messages, --short (one line),
+ * --verbose. Exit 1 on any loss, duplicate, inversion, wrong retained message or lost session.
+ */
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { type Load, type Plan, startLoad } from './lib/load.js'
+import { Options, pause } from './lib/options.js'
+import { printTable, total } from './lib/report.js'
+import { Seeded } from './lib/seeded.js'
+import { type Running, type Target, targetNamed } from './lib/target.js'
+import { isClean, type Verdict, World } from './lib/world.js'
+
+interface Moment {
+  name: string
+  plan: Pick<Plan, 'kill_at_ack' | 'kill_after_ms' | 'burst'>
+}
+
+/** When to kill: a third right after the first acknowledgements of a burst, the rest at an acknowledgement or a moment of a steady load. */
+function chooseMoment(random: Seeded, messages: number): Moment {
+  const kind = random.below(6)
+  if (kind === 0) return { name: 'first ack', plan: { burst: random.between(100, 400), kill_at_ack: 1 } }
+  if (kind === 1)
+    return { name: 'burst', plan: { burst: random.between(20, 300), kill_at_ack: random.between(1, Math.min(2000, messages)) } }
+  if (kind <= 3) return { name: 'at ack', plan: { kill_at_ack: Math.ceil(messages ** random.unit()), kill_after_ms: 3000 } }
+  return { name: 'at time', plan: { kill_after_ms: random.between(20, 900) } }
+}
+
+class KillRun {
+  private readonly target: Target
+  private readonly dir: string
+  private readonly random: Seeded
+  private readonly load: Load
+  private readonly world: World
+  private readonly messages: number
+  private broker: Running
+  kills = 0
+  start_ms: number[] = []
+
+  constructor(target: Target, dir: string, random: Seeded, load: Load, world: World, messages: number, broker: Running) {
+    this.target = target
+    this.dir = dir
+    this.random = random
+    this.load = load
+    this.world = world
+    this.messages = messages
+    this.broker = broker
+  }
+
+  async begin(): Promise<void> {
+    for (const { subscriber } of this.world.seats) await subscriber.connect(this.broker.port)
+  }
+
+  async round(round: number): Promise<{ moment: string; verdict: Verdict }> {
+    const moment = chooseMoment(this.random, this.messages)
+    const seats = this.world.seats
+    // About half of the subscribers are away while the load runs; one may come and go.
+    for (const { subscriber } of seats) if (this.random.chance(0.5)) await subscriber.leave()
+    const flapping = this.random.chance(0.5) ? this.random.pick(seats).subscriber : undefined
+    let running = true
+    const flaps = (async () => {
+      while (running && flapping !== undefined) {
+        await pause(this.random.between(5, 120))
+        if (!running) break
+        if (flapping.connected) flapping.drop()
+        else await flapping.connect(this.broker.port).catch(() => {})
+      }
+    })()
+    const port = this.broker.port
+    this.must(await this.load.connect(port), 'publishers')
+    const plan: Plan = { round, port, messages: this.messages, limit_ms: 6000, pid: this.broker.pid, ...moment.plan }
+    this.must(await this.load.run(plan), 'load')
+    running = false
+    this.world.crash()
+    await this.died()
+    await flaps
+    await this.restart()
+    // Now and then it dies again while queues drain and publishers send again.
+    if (this.random.chance(0.2)) {
+      const back = this.everybodyBack(round).catch(() => false)
+      await pause(this.random.between(1, 250))
+      await this.broker.kill()
+      this.kills++
+      await back
+      await this.restart()
+    }
+    if (!(await this.everybodyBack(round))) throw new Error('the publishers could not finish')
+    await this.world.drain(1500, 30_000)
+    const retained_wrong = await this.world.wrongRetained(this.broker.port)
+    return { moment: moment.name, verdict: this.world.close(round, retained_wrong, this.publisher_sessions_lost) }
+  }
+
+  async end(): Promise<void> {
+    for (const { subscriber } of this.world.seats) subscriber.drop()
+    await this.broker.kill()
+  }
+
+  private publisher_sessions_lost = 0
+
+  private async everybodyBack(round: number): Promise<boolean> {
+    const port = this.broker.port
+    const subscribers = Promise.all(this.world.seats.map(({ subscriber }) => subscriber.connect(port)))
+    // In some rounds the queues drain first, in the others while the publishers send again.
+    if (this.random.chance(0.5)) await subscribers
+    const answer = await this.load.connect(port)
+    this.publisher_sessions_lost = answer.sessions_lost
+    await subscribers
+    if (!answer.ok) return false
+    const settled = await this.load.settle(round, 15_000)
+    return settled.ok && settled.in_flight === 0
+  }
+
+  private async died(): Promise<void> {
+    const how = await this.broker.exited
+    this.kills++
+    if (how !== 'SIGKILL') throw new Error(`the broker ended by itself (${how}): ${this.broker.stderr().slice(-2000)}`)
+  }
+
+  private async restart(): Promise<void> {
+    this.broker = await this.target.start(this.dir)
+    this.start_ms.push(this.broker.start_ms)
+  }
+
+  private must(answer: { ok: boolean; error: string }, what: string): void {
+    if (!answer.ok) throw new Error(`${what}: ${answer.error}; ${this.broker.stderr().slice(-2000)}`)
+  }
+}
+
+async function main(): Promise<boolean> {
+  const o = new Options(process.argv.slice(2))
+  const rounds = o.number('rounds', 20)
+  const seed = o.number('seed', 1)
+  const messages = o.number('messages', 3000)
+  const given = o.text('dir', '')
+  const set = o.text('set', '')
+  const target = targetNamed(o.text('target', 'aqueduct'), set === '' ? [] : [set])
+  const dir = given === '' ? mkdtempSync(join(tmpdir(), 'rig-kill-')) : given
+  const random = new Seeded(seed)
+  const world = new World()
+  const verdicts: Verdict[] = []
+  const began = Date.now()
+  try {
+    const load = await startLoad({ publishers: 4, window: 60, bytes: 160, mix: [3, 4, 4], seed }, (r) => world.note(r))
+    const run = new KillRun(target, dir, random, load, world, messages, await target.start(dir))
+    try {
+      await run.begin()
+      for (let round = 0; round < rounds; round++) {
+        const { moment, verdict } = await run.round(round)
+        verdicts.push(verdict)
+        if (!o.flag('short')) printTable([{ round, moment, ...verdict }], round === 0)
+      }
+    } finally {
+      await run.end()
+      await load.quit()
+    }
+    const sum = total(verdicts)
+    const start = [...run.start_ms].sort((a, b) => a - b)
+    const line = `${target.name} kill: ${run.kills} kills in ${rounds} rounds, seed ${seed}`
+    if (!o.flag('short')) {
+      console.log('')
+      printTable([{ round: 'all', moment: '', ...sum }], true)
+      for (const example of world.examples.slice(0, o.flag('verbose') ? 60 : 8)) console.log(`  ${example}`)
+    }
+    console.log(
+      `${line}: ${sum.acked} acknowledged, ${sum.owed} owed, ${sum.lost} lost, ${sum.doubled} doubled at QoS 2, ${sum.inverted} inverted, ` +
+        `${sum.retained_wrong} retained wrong, ${sum.sessions_lost} sessions lost; restart ${start[start.length >> 1]} ms (median), ` +
+        `${Math.round((Date.now() - began) / 1000)} s: ${isClean(sum) ? 'kept' : 'BROKEN'}`,
+    )
+    return isClean(sum)
+  } finally {
+    if (given === '') rmSync(dir, { recursive: true, force: true })
+  }
+}
+
+main().then(
+  (clean) => process.exit(clean ? 0 : 1),
+  (error: unknown) => {
+    console.error(error)
+    process.exit(2)
+  },
+)
