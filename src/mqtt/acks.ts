@@ -3,8 +3,8 @@
  * module so that the usual two-byte ack is read without allocating; it is valid until the next `readAck`.
  */
 import { PUBACK, PUBREC, Reason } from './constants.js'
-import type { Frame } from './frame.js'
 import { PacketFault } from './faults.js'
+import type { Frame } from './frame.js'
 import { readPropertyBlock } from './properties.js'
 import { Reader } from './reader.js'
 
@@ -21,7 +21,7 @@ for (const code of [
   Reason.topic_name_invalid,
   Reason.packet_identifier_in_use,
   Reason.quota_exceeded,
-  Reason.payload_format_invalid
+  Reason.payload_format_invalid,
 ]) {
   ACK_REASONS[code] = 1
 }

@@ -83,7 +83,7 @@ function readFields(reader: Reader, version: 3 | 4 | 5): ConnectPacket {
     will: undefined,
     username: undefined,
     password: undefined,
-    properties: version === 5 ? readPropertyBlock(reader, CONNECT) : undefined
+    properties: version === 5 ? readPropertyBlock(reader, CONNECT) : undefined,
   }
   packet.clientId = reader.string('client identifier')
   if ((flags & WILL_FLAG) !== 0) packet.will = readWill(reader, flags, version)
@@ -121,7 +121,7 @@ function readWill(reader: Reader, flags: number, version: number): WillFields {
     payload: reader.binary(),
     qos: bits === 2 ? 2 : bits === 1 ? 1 : 0,
     retain: (flags & WILL_RETAIN) !== 0,
-    properties
+    properties,
   }
 }
 

@@ -66,7 +66,7 @@ export const Reason = {
   connection_rate_exceeded: 0x9f,
   maximum_connect_time: 0xa0,
   subscription_identifiers_not_supported: 0xa1,
-  wildcard_subscriptions_not_supported: 0xa2
+  wildcard_subscriptions_not_supported: 0xa2,
 } as const
 
 /** CONNACK return codes of MQTT 3.1 and 3.1.1 [MQTT 3.1.1 table 3.1]. */
@@ -76,7 +76,7 @@ export const ConnectReturn = {
   id_rejected: 2,
   server_unavailable: 3,
   bad_credentials: 4,
-  not_authorised: 5
+  not_authorised: 5,
 } as const
 
 /** The SUBACK code of MQTT 3.1.1 for a refused filter. MQTT 3.1 has none; a client of it takes this for a very high QoS. */

@@ -40,7 +40,7 @@ const REASONS: ReadonlySet<number> = new Set([
   Reason.connection_rate_exceeded,
   Reason.maximum_connect_time,
   Reason.subscription_identifiers_not_supported,
-  Reason.wildcard_subscriptions_not_supported
+  Reason.wildcard_subscriptions_not_supported,
 ])
 
 /**

@@ -89,7 +89,7 @@ function withCodes(
   version: number,
   packetId: number,
   codes: readonly number[],
-  properties: Properties | undefined
+  properties: Properties | undefined,
 ): Buffer {
   const block = blockOf(version, properties)
   const packet = begin(first, 2 + blockBytes(version, block) + codes.length)

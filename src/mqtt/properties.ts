@@ -60,7 +60,7 @@ function readOne(reader: Reader, property: Property, packetType: number, into: P
       break
     }
     case 'string':
-      into[property.name] = reader.string(name)
+      into[property.name] = readText(reader, property.name)
       break
     case 'binary':
       into[property.name] = reader.binary()
@@ -79,6 +79,14 @@ function readOne(reader: Reader, property: Property, packetType: number, into: P
       into.userProperties = list
     }
   }
+}
+
+function readText(reader: Reader, name: string): string {
+  const text = reader.string(name)
+  if (name === 'responseTopic' && (text.includes('#') || text.includes('+'))) {
+    throw protocolError('responseTopic has a wildcard') // [MQTT-3.3.2-14]
+  }
+  return text
 }
 
 function readBit(reader: Reader, name: string): 0 | 1 {

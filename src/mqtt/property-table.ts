@@ -16,7 +16,7 @@ import {
   SUBSCRIBE,
   UNSUBACK,
   UNSUBSCRIBE,
-  WILL
+  WILL,
 } from './constants.js'
 
 /**

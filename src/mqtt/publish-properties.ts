@@ -40,14 +40,14 @@ export function scanPublishProperties(buf: Buffer, start: number, end: number, o
   out.payloadFormat = 0
   out.hasSubscriptionIdentifier = false
   let stripped = 0
-  // One bit for each property that may come once; the topic alias takes the free bit 0, as its identifier is above 31.
+  // One bit for each property that may come once; the topic alias takes bit 0, which no identifier has.
   let seen = 0
   let pos = start
   while (pos < end) {
     const at = pos
     const id = buf[pos]
     if (id !== USER_PROPERTY && id !== SUBSCRIPTION_IDENTIFIER) {
-      const bit = id === TOPIC_ALIAS ? 1 : id < 32 ? 1 << id : 0
+      const bit = id === TOPIC_ALIAS ? 1 : id > 0 && id <= CORRELATION_DATA ? 1 << id : 0
       if ((seen & bit) !== 0) return Reason.protocol_error
       seen |= bit
     }
