@@ -32,7 +32,7 @@ export interface TransportHandler {
   /** All that `write` kept has left. */
   drained(): void
   /** The stream is gone; called exactly once. `error` is undefined when the other side closed it in order. */
-  closed(error: Error | undefined): void
+  ended(error: Error | undefined): void
 }
 
 /** A listener gives each new transport to this and gets the handler to call. */

@@ -3,7 +3,7 @@
  * test. Slower than listeners/tcp.ts, and right for streams of which nothing is known.
  *
  * Always true:
- * - `handler.closed` is called exactly once, also for a stream that never emits 'close';
+ * - `handler.ended` is called exactly once, also for a stream that never emits 'close';
  * - what was given to `write` may be used again when it returned true: a stream that might keep it gets a copy.
  */
 import * as net from 'node:net'
@@ -135,7 +135,7 @@ class StreamTransport implements Transport {
     // A close without 'end' and without an error of its own says nothing more than that it is closed.
     const reason = error?.code === 'ERR_STREAM_PREMATURE_CLOSE' ? undefined : error
     try {
-      this.handler?.closed(reason)
+      this.handler?.ended(reason)
     } catch (thrown) {
       this.log.error({ err: thrown, remote: this.remote }, 'a connection handler failed after its connection was closed')
     }

@@ -3,7 +3,7 @@
  *
  * Always true:
  * - functions are shared by all connections; a connection has no timer of its own, and a closure only once its peer has stalled;
- * - `handler.closed` is called exactly once per accepted connection, whoever closed it and why;
+ * - `handler.ended` is called exactly once per accepted connection, whoever closed it and why;
  * - an exception in a handler closes that connection and nothing else.
  */
 import * as net from 'node:net'
@@ -211,7 +211,7 @@ class TcpTransport implements Transport {
     this.shared.closing.remove(this)
     this.shared.open.delete(this)
     try {
-      this.handler?.closed(error)
+      this.handler?.ended(error)
     } catch (thrown) {
       this.fail(thrown)
     }

@@ -33,7 +33,7 @@ export class Recorder implements TransportHandler {
     this.check()
   }
 
-  closed(error: Error | undefined): void {
+  ended(error: Error | undefined): void {
     this.closes.push(error)
     this.check()
   }

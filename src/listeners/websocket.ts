@@ -1,0 +1,229 @@
+/**
+ * MQTT over WebSocket, on the upgrade of the HTTP server: path `/mqtt`, subprotocol `mqtt` [MQTT-6.0.0-3], [MQTT-6.0.0-4].
+ *
+ * Always true:
+ * - frames are a way to carry bytes: a packet may be cut anywhere and a frame may hold many packets [MQTT-6.0.0-2];
+ * - only binary frames are taken; any other kind closes the connection [MQTT-6.0.0-1];
+ * - one `write` is one binary frame, uncompressed.
+ *
+ * The `message` event, not `createWebSocketStream`: a fifth to a third less CPU per message.
+ */
+import type { IncomingMessage } from 'node:http'
+import type { Duplex } from 'node:stream'
+import { type RawData, type WebSocket, WebSocketServer } from 'ws'
+import type { Accept, Transport, TransportHandler } from '../broker/transport.js'
+import type { Clock } from '../core/clock.js'
+import { AqueductError } from '../core/errors.js'
+import type { Log } from '../core/log.js'
+import { formatAddress } from './address.js'
+import { Closing } from './closing.js'
+import { refuseUpgrade } from './refuse.js'
+
+export interface WebSocketOptions {
+  readonly accept: Accept
+  readonly clock: Clock
+  readonly log: Log
+  /** Largest message taken, in bytes: no less than the largest MQTT packet. A larger one is refused by its declared length (close 1009). */
+  readonly max_message_bytes: number
+  /** Default `/mqtt`. */
+  readonly path?: string
+}
+
+export interface WebSocketListener {
+  /** The HTTP server's `upgrade` handler. Answers 404 on another path, 400 without the subprotocol, 503 once closed. */
+  readonly upgrade: (request: IncomingMessage, socket: Duplex, head: Buffer) => void
+  /** Connections that are open now. */
+  readonly connections: number
+  /** Takes no new connections. Open ones go on: their owner ends them. */
+  close(): void
+  /** Cuts off whatever is still open. */
+  destroyAll(): void
+}
+
+/** What is picked when a client offers several. `mqttv3.1` is what clients before 3.1.1 say. */
+const SUBPROTOCOLS = ['mqtt', 'mqttv3.1']
+
+/** Close codes of RFC 6455 §7.4.1. */
+const CLOSE_NORMAL = 1000
+const CLOSE_UNSUPPORTED_DATA = 1003
+
+export function createWebSocketListener(options: WebSocketOptions): WebSocketListener {
+  const { log } = options
+  const path = options.path ?? '/mqtt'
+  const shared: Shared = { accept: options.accept, log, closing: new Closing(options.clock), open: new Set() }
+  let closed = false
+  const server = new WebSocketServer({
+    noServer: true,
+    clientTracking: false,
+    perMessageDeflate: false,
+    maxPayload: options.max_message_bytes,
+    handleProtocols: (offered) => SUBPROTOCOLS.find((name) => offered.has(name)) ?? false,
+  })
+  server.on('wsClientError', (error, socket) => refuseUpgrade(socket, 400, 'bad_request', `${error.message}.`))
+
+  const upgrade = (request: IncomingMessage, socket: Duplex, head: Buffer): void => {
+    if (closed) {
+      refuseUpgrade(socket, 503, 'not_ready', 'Aqueduct is shutting down.')
+    } else if (pathOf(request.url) !== path) {
+      refuseUpgrade(socket, 404, 'not_found', `MQTT over WebSocket is at ${path}.`)
+    } else if (!offersMqtt(request.headers['sec-websocket-protocol'])) {
+      refuseUpgrade(socket, 400, 'bad_request', 'Offer the WebSocket subprotocol "mqtt" (Sec-WebSocket-Protocol).')
+    } else {
+      server.handleUpgrade(request, socket, head, (ws) => {
+        // Browsers of any origin may connect: what a client may do is decided by authentication, not by the page it runs in.
+        log.debug({ origin: request.headers.origin }, 'websocket accepted')
+        shared.open.add(new WebSocketTransport(ws, request, shared))
+      })
+    }
+  }
+  return {
+    upgrade,
+    get connections() {
+      return shared.open.size
+    },
+    close: () => {
+      closed = true
+    },
+    destroyAll: () => {
+      for (const transport of shared.open) transport.destroy()
+    },
+  }
+}
+
+function pathOf(url: string | undefined): string {
+  const raw = url ?? ''
+  const query = raw.indexOf('?')
+  return query < 0 ? raw : raw.slice(0, query)
+}
+
+/** Only whether `mqtt` is among them; `ws` parses the header strictly afterwards. */
+function offersMqtt(header: string | undefined): boolean {
+  return header?.split(',').some((name) => SUBPROTOCOLS.includes(name.trim())) ?? false
+}
+
+interface Shared {
+  readonly accept: Accept
+  readonly log: Log
+  readonly closing: Closing
+  readonly open: Set<WebSocketTransport>
+}
+
+class WebSocketTransport implements Transport {
+  readonly stream: Duplex
+  readonly request: IncomingMessage
+  readonly remote: string
+  private readonly ws: WebSocket
+  private readonly shared: Shared
+  private handler: TransportHandler | undefined
+  private ending = false
+  private stalled = false
+  private error: Error | undefined
+  private readonly onSent = (): void => this.sent()
+
+  constructor(ws: WebSocket, request: IncomingMessage, shared: Shared) {
+    this.ws = ws
+    this.request = request
+    this.stream = request.socket
+    this.remote = formatAddress(request.socket.remoteAddress, request.socket.remotePort)
+    this.shared = shared
+    ws.on('message', (data, isBinary) => this.received(data, isBinary))
+    ws.on('error', (error) => this.failed(error))
+    ws.on('close', () => this.closed())
+    try {
+      this.handler = shared.accept(this)
+    } catch (error) {
+      this.fail(error)
+    }
+  }
+
+  get pendingBytes(): number {
+    return this.ws.bufferedAmount
+  }
+
+  write(bytes: Buffer): boolean {
+    const ws = this.ws
+    if (this.ending || ws.readyState !== ws.OPEN) return true
+    ws.send(bytes, BINARY, this.onSent)
+    if (ws.bufferedAmount === 0) return true
+    this.stalled = true
+    return false
+  }
+
+  pause(): void {
+    this.ws.pause()
+  }
+
+  resume(): void {
+    this.ws.resume()
+  }
+
+  end(): void {
+    this.close(CLOSE_NORMAL)
+  }
+
+  destroy(): void {
+    this.ending = true
+    this.ws.terminate()
+  }
+
+  private close(code: number): void {
+    if (this.ending) return
+    this.ending = true
+    this.shared.closing.add(this)
+    this.ws.close(code)
+    // The peer's close frame is still to be read.
+    this.ws.resume()
+  }
+
+  private received(data: RawData, isBinary: boolean): void {
+    if (this.ending) return
+    if (!isBinary) {
+      this.error = new AqueductError('protocol_error', 'a text frame arrived; MQTT is carried in binary frames [MQTT-6.0.0-1]')
+      this.close(CLOSE_UNSUPPORTED_DATA)
+      return
+    }
+    // One Buffer: `binaryType` is left at 'nodebuffer'.
+    const bytes = data as Buffer
+    try {
+      this.handler?.data(bytes, 0, bytes.length)
+    } catch (error) {
+      this.fail(error)
+    }
+  }
+
+  private sent(): void {
+    if (!this.stalled || this.ending || this.ws.bufferedAmount > 0) return
+    this.stalled = false
+    try {
+      this.handler?.drained()
+    } catch (error) {
+      this.fail(error)
+    }
+  }
+
+  /** A broken frame, one that is too large, or the socket's own error; `ws` has begun to close. */
+  private failed(error: Error): void {
+    this.error ??= error
+    this.ending = true
+    this.shared.closing.add(this)
+  }
+
+  private fail(error: unknown): void {
+    this.shared.log.error({ err: error, remote: this.remote }, 'a connection handler failed; its connection is closed')
+    this.error ??= error instanceof Error ? error : new Error(String(error))
+    this.destroy()
+  }
+
+  private closed(): void {
+    this.ending = true
+    this.shared.closing.remove(this)
+    this.shared.open.delete(this)
+    try {
+      this.handler?.ended(this.error)
+    } catch (error) {
+      this.shared.log.error({ err: error, remote: this.remote }, 'a connection handler failed after its connection was closed')
+    }
+  }
+}
+
+const BINARY = { binary: true, compress: false, fin: true }
