@@ -3,6 +3,8 @@ import { defineConfig } from 'vitest/config'
 export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
+    // Written for node:test; test/run.mjs runs them with that.
+    exclude: ['test/persistence/**'],
     // Real processes: LevelDB locks, signals and native handles behave there as they do in the program.
     pool: 'forks',
     testTimeout: 20_000,
