@@ -1,0 +1,88 @@
+/** Every metric that Aqueduct has, with its name, in one place. */
+import type { Clock } from '../core/clock.js'
+import { addProcessMetrics } from './process.js'
+import { type Counters, MetricRegistry, type MetricsText, type Sample } from './registry.js'
+import type { BrokerCounts, MetricSources, QueueTotals, StoreCounts } from './stats.js'
+
+/** Declares what `sources` offers. More can be declared on the result, by a door or a plugin. */
+export function createMetrics(sources: MetricSources, clock: Clock): Counters & MetricsText {
+  const registry = new MetricRegistry()
+  const { version, connectionsOpen, sessions, subscriptions, retained, departures, queues, ready } = sources
+  if (version !== undefined) {
+    registry.gauge('aqueduct_info', 'Always 1; the version is a label.', () => [{ labels: { version }, value: 1 }])
+  }
+  if (ready !== undefined) {
+    registry.gauge('aqueduct_ready', '1 while messages are taken and acknowledged, else 0.', () => (ready() ? 1 : 0))
+  }
+  if (connectionsOpen !== undefined) {
+    registry.gauge('aqueduct_connections', 'MQTT connections that are open.', connectionsOpen)
+  }
+  if (sessions !== undefined) registry.gauge('aqueduct_sessions', 'MQTT sessions, connected or stored.', sessions)
+  if (subscriptions !== undefined) registry.gauge('aqueduct_subscriptions', 'Subscriptions of all sessions.', subscriptions)
+  if (retained !== undefined) registry.gauge('aqueduct_retained_messages', 'Retained messages.', retained)
+  if (sources.broker !== undefined) addBroker(registry, sources.broker)
+  if (departures !== undefined) {
+    registry.counter('aqueduct_departures_total', 'Messages that left a queue, by kind of queue and reason.', function* () {
+      for (const { kind, reason, count } of departures()) yield { labels: { kind, reason }, value: count }
+    })
+  }
+  if (queues !== undefined) addQueues(registry, queues)
+  if (sources.store !== undefined) addStore(registry, sources.store)
+  addProcessMetrics(registry, clock)
+  return registry
+}
+
+function addBroker(to: Counters, broker: BrokerCounts): void {
+  to.counter('aqueduct_connections_total', 'MQTT connections accepted.', () => broker.connectionsTotal)
+  to.counter('aqueduct_messages_received_total', 'PUBLISH packets received, by QoS.', () => byQos(broker.received))
+  to.counter('aqueduct_messages_sent_total', 'PUBLISH packets sent, by QoS.', () => byQos(broker.sent))
+  to.counter('aqueduct_bytes_received_total', 'Bytes received from MQTT clients.', () => broker.bytesReceived)
+  if (broker.bytesSent !== undefined) {
+    to.counter('aqueduct_bytes_sent_total', 'Bytes sent to MQTT clients.', () => broker.bytesSent ?? 0)
+  }
+  to.counter('aqueduct_messages_dropped_total', 'Messages that were not passed on, by reason.', () => [
+    { labels: { reason: 'slow_reader' }, value: broker.droppedQos0 },
+    { labels: { reason: 'reserved_topic' }, value: broker.droppedReserved },
+    { labels: { reason: 'store_full' }, value: broker.refusedFull },
+  ])
+  to.counter('aqueduct_connections_closed_total', 'MQTT connections that Aqueduct closed, by reason.', () => [
+    { labels: { reason: 'malformed' }, value: broker.malformed },
+    { labels: { reason: 'taken_over' }, value: broker.takeovers },
+    { labels: { reason: 'keep_alive' }, value: broker.keepaliveTimeouts },
+    { labels: { reason: 'no_connect' }, value: broker.connectTimeouts },
+  ])
+  to.counter('aqueduct_wills_published_total', 'Will messages published.', () => broker.willsPublished)
+  to.counter('aqueduct_sessions_expired_total', 'Stored sessions that reached their expiry.', () => broker.sessionsExpired)
+}
+
+function* byQos(counts: ArrayLike<number>): Iterable<Sample> {
+  for (let qos = 0; qos < 3; qos++) yield { labels: { qos: String(qos) }, value: counts[qos] ?? 0 }
+}
+
+function addQueues(to: Counters, queues: () => Iterable<QueueTotals>): void {
+  to.gauge('aqueduct_queues', 'Queues, by kind.', function* () {
+    for (const { kind, queues: value } of queues()) yield { labels: { kind }, value }
+  })
+  to.gauge('aqueduct_queue_entries', 'Messages in queues, by kind of queue and state.', function* () {
+    for (const { kind, ready, leased, delayed } of queues()) {
+      yield { labels: { kind, state: 'ready' }, value: ready }
+      yield { labels: { kind, state: 'leased' }, value: leased }
+      yield { labels: { kind, state: 'delayed' }, value: delayed }
+    }
+  })
+  to.gauge('aqueduct_queue_bytes', 'Bytes that the messages in queues count for, by kind of queue.', function* () {
+    for (const { kind, bytes } of queues()) yield { labels: { kind }, value: bytes }
+  })
+}
+
+function addStore(to: Counters, store: StoreCounts): void {
+  to.counter('aqueduct_commits_total', 'Group commits stored.', () => store.commits)
+  to.counter(
+    'aqueduct_commit_failures_total',
+    'Group commits that failed; nothing of them was acknowledged.',
+    () => store.commitFailures,
+  )
+  to.counter('aqueduct_store_reopened_total', 'Times the store was reopened after a failed commit.', () => store.reopened)
+  to.histogram('aqueduct_commit_seconds', 'Time to store one group commit.', () => store.commitSeconds)
+  to.gauge('aqueduct_store_free_bytes', 'Bytes left on the file system of store.path.', () => store.freeBytes)
+}
