@@ -33,10 +33,23 @@ describe('topicFault', () => {
 })
 
 describe('filterFault', () => {
-  it.each(['#', '+', '/', '+/+', '/+', '+/', 'a/#', '+/a/#', 'a/+/b', '//#', '$SYS/#', '$share/g/#', '$share/g//', '$share', '$shared/#'])(
-    'accepts %j',
-    (filter) => expect(filterFault(filter, 200)).toBeUndefined(),
-  )
+  it.each([
+    '#',
+    '+',
+    '/',
+    '+/+',
+    '/+',
+    '+/',
+    'a/#',
+    '+/a/#',
+    'a/+/b',
+    '//#',
+    '$SYS/#',
+    '$share/g/#',
+    '$share/g//',
+    '$share',
+    '$shared/#',
+  ])('accepts %j', (filter) => expect(filterFault(filter, 200)).toBeUndefined())
   it.each([
     ['', /empty/],
     ['##', /# must/],

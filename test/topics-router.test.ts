@@ -62,7 +62,9 @@ describe('Router', () => {
           expect(router.version > version).toBe(!remove || changed)
           expect(router.has(filter, subscriber)).toBe(!remove)
         })
-        const names = [...topics, ...commands.map((c) => c.filter.replaceAll('+', 'a').replaceAll('#', 'b/c'))].filter((n) => n !== '')
+        const names = [...topics, ...commands.map((c) => c.filter.replaceAll('+', 'a').replaceAll('#', 'b/c'))].filter(
+          (n) => n !== '',
+        )
         for (const topic of names) {
           expect(router.match(topic).map((m) => ({ id: m.subscriber.id, options: m.options }))).toEqual(flat.match(topic))
         }

@@ -18,28 +18,32 @@ describe('TopicTree', () => {
   it('answers as a Map and the rule do, whatever is set and deleted', () => {
     const command = fc.record({ drop: fc.boolean(), topic: topicName })
     fc.assert(
-      fc.property(fc.array(command, { maxLength: 80 }), fc.array(topicFilter, { minLength: 1, maxLength: 12 }), (commands, filters) => {
-        const tree = new TopicTree<number>()
-        const map = new Map<string, number>()
-        commands.forEach(({ drop, topic }, step) => {
-          if (drop) expect(tree.delete(topic)).toBe(map.delete(topic))
-          else {
-            tree.set(topic, step)
-            map.set(topic, step)
+      fc.property(
+        fc.array(command, { maxLength: 80 }),
+        fc.array(topicFilter, { minLength: 1, maxLength: 12 }),
+        (commands, filters) => {
+          const tree = new TopicTree<number>()
+          const map = new Map<string, number>()
+          commands.forEach(({ drop, topic }, step) => {
+            if (drop) expect(tree.delete(topic)).toBe(map.delete(topic))
+            else {
+              tree.set(topic, step)
+              map.set(topic, step)
+            }
+            expect(tree.get(topic)).toBe(map.get(topic))
+            expect(tree.size).toBe(map.size)
+          })
+          expect([...tree.entries()]).toEqual([...map])
+          for (const filter of [...filters, '#', '+', '+/#', '$SYS/#']) {
+            const found = [...tree.match(filter)]
+            expect([...found].sort()).toEqual([...map].filter(([topic]) => matches(filter, topic)).sort())
+            expect([...tree.match(filter)]).toEqual(found)
           }
-          expect(tree.get(topic)).toBe(map.get(topic))
-          expect(tree.size).toBe(map.size)
-        })
-        expect([...tree.entries()]).toEqual([...map])
-        for (const filter of [...filters, '#', '+', '+/#', '$SYS/#']) {
-          const found = [...tree.match(filter)]
-          expect([...found].sort()).toEqual([...map].filter(([topic]) => matches(filter, topic)).sort())
-          expect([...tree.match(filter)]).toEqual(found)
-        }
-        for (const topic of map.keys()) expect(tree.delete(topic)).toBe(true)
-        expect(tree.size).toBe(0)
-        expect(names(tree, '#')).toEqual([])
-      }),
+          for (const topic of map.keys()) expect(tree.delete(topic)).toBe(true)
+          expect(tree.size).toBe(0)
+          expect(names(tree, '#')).toEqual([])
+        },
+      ),
       { numRuns: 300 },
     )
   })
@@ -64,7 +68,11 @@ describe('TopicTree', () => {
 
   it('may change while it is read: what stays comes once, what is gone does not come', () => {
     const command = fc.record({ drop: fc.boolean(), topic: topicName })
-    const scene = fc.tuple(fc.uniqueArray(topicName, { maxLength: 30 }), fc.array(fc.array(command, { maxLength: 6 })), topicFilter)
+    const scene = fc.tuple(
+      fc.uniqueArray(topicName, { maxLength: 30 }),
+      fc.array(fc.array(command, { maxLength: 6 })),
+      topicFilter,
+    )
     fc.assert(
       fc.property(scene, ([topics, between, filter]) => {
         const tree = treeOf(...topics)

@@ -7,8 +7,8 @@
  * look-up and a walk over those branches that the topic's own levels open, whatever the number of subscriptions.
  */
 import { hasWildcard, matchesFrom } from './names.js'
-import { Entry, type Slot, appendEntries, entryOf, withEntry, withoutEntry } from './slot.js'
-import { Leaf, type Node, Trie, levelEnd } from './trie.js'
+import { appendEntries, Entry, entryOf, type Slot, withEntry, withoutEntry } from './slot.js'
+import { Leaf, levelEnd, type Node, Trie } from './trie.js'
 
 /** What one subscriber gets of one topic. */
 export interface Match<S, O> {
