@@ -27,8 +27,11 @@ export class Subscriber {
   private client: MqttClient | undefined
   private known = false
 
-  constructor(name: string, filters: Filters, onHeard: (heard: Heard) => void) {
+  private readonly clean: boolean
+
+  constructor(name: string, filters: Filters, onHeard: (heard: Heard) => void, clean = false) {
     this.name = name
+    this.clean = clean
     this.filters = filters
     this.onHeard = onHeard
   }
@@ -44,9 +47,14 @@ export class Subscriber {
 
   async connect(port: number): Promise<void> {
     this.client?.destroy()
-    const client = await MqttClient.connect(port, { client_id: this.name, clean: false, auto_ack: false, timeout_ms: 10_000 })
+    const client = await MqttClient.connect(port, {
+      client_id: this.name,
+      clean: this.clean,
+      auto_ack: false,
+      timeout_ms: 10_000,
+    })
     if (client.connack?.code !== 0) throw new Error(`${this.name}: return code ${client.connack?.code}`)
-    const lost = this.known && !client.connack.present
+    const lost = this.known && !this.clean && !client.connack.present
     if (lost) {
       this.sessions_lost++
       this.open_ids.clear()
@@ -54,7 +62,7 @@ export class Subscriber {
     this.client = client
     // In one turn with the switch, so that no packet is taken out of its order.
     for (const p of client.inbox.splice(0)) this.take(client, p)
-    const first = !this.known || lost
+    const first = !this.known || lost || this.clean
     this.known = true
     if (!first) {
       client.onPacket = (p) => this.take(client, p)

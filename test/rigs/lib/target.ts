@@ -183,6 +183,8 @@ const mosquitto: Target = {
       'autosave_interval 1',
       'autosave_on_changes true',
       'max_queued_messages 0',
+      'max_inflight_messages 1000',
+      'allow_duplicate_messages false',
     ]
     const file = join(dir, 'mosquitto.conf')
     writeFileSync(file, `${lines.join('\n')}\n`)

@@ -63,13 +63,15 @@ export class World {
   /** Sees every hand-over and release. */
   onHeard: ((name: string, heard: Heard) => void) | undefined
 
+  /** Subscribers whose name begins with `clean` have clean sessions. */
   constructor(subscribers: readonly (readonly [string, Filters])[] = SUBSCRIBERS) {
     this.seats = subscribers.map(([name, filters]) => {
       const ledger = new Ledger(name, filters)
-      const subscriber = new Subscriber(name, filters, (heard) => {
+      const onHeard = (heard: Heard): void => {
         this.onHeard?.(name, heard)
         if (heard.key !== '') ledger.deliver(heard.key)
-      })
+      }
+      const subscriber = new Subscriber(name, filters, onHeard, name.startsWith('clean'))
       return { subscriber, ledger }
     })
   }
