@@ -1,0 +1,21 @@
+/** What `/metrics` shows, gathered from the rooms. */
+import type { Broker } from './broker/broker.js'
+import type { Clock } from './core/clock.js'
+import { createMetrics } from './metrics/metrics.js'
+import type { MetricsText } from './metrics/registry.js'
+import type { Standing } from './standing.js'
+
+export function metricsOf(broker: Broker, standing: Standing, clock: Clock): MetricsText {
+  const { state } = broker
+  return createMetrics(
+    {
+      broker: state.stats,
+      connectionsOpen: () => state.connections.size,
+      sessions: () => state.stored?.sessions.size ?? 0,
+      subscriptions: () => state.routes.filters,
+      retained: () => state.stored?.retained.size ?? 0,
+      ready: () => standing.readiness().ready,
+    },
+    clock,
+  )
+}

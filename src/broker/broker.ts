@@ -1,0 +1,150 @@
+/**
+ * The broker room's door: builds the Aedes object on our parts, lets plugins set themselves up, and stands on a store that may be
+ * replaced. Order of a start: `createBroker` → `open(store)` → listeners call `accept`.
+ */
+import { type Clock, systemClock } from '../core/clock.js'
+import { AqueductError } from '../core/errors.js'
+import { INTERNED_TOPICS_MAX } from '../core/limits.js'
+import { type Log, silentLog } from '../core/log.js'
+import { type Random, systemRandom } from '../core/random.js'
+import { isMqttUtf8 } from '../mqtt/utf8.js'
+import type { Store } from '../store/store.js'
+import { TopicTable } from '../topics/interned.js'
+import { Connection } from './connection.js'
+import type { AedesInstance } from './hooks.js'
+import { AedesPersistence } from './persistence.js'
+import type { BrokerApi, Plugin } from './plugin.js'
+import type { OpenMailboxes } from './ports.js'
+import { RetainedMessages } from './retained.js'
+import { Routes } from './routes.js'
+import { type AttachStream, createAedes, type UserOptions } from './seams.js'
+import { Sessions } from './sessions.js'
+import { type BrokerSettings, defaultBrokerSettings } from './settings.js'
+import { BrokerState } from './state.js'
+import { startSweep } from './sweep.js'
+import type { Accept } from './transport.js'
+import { publishLeftWills } from './wills.js'
+
+export interface BrokerOptions {
+  readonly plugins: readonly Plugin[]
+  /** Makes transports of the streams that a program gives to `aedes.handle`. */
+  readonly attachStream: AttachStream
+  readonly settings?: Partial<BrokerSettings>
+  /** Hooks and other options of Aedes. */
+  readonly aedes?: UserOptions
+  readonly clock?: Clock
+  readonly random?: Random
+  readonly log?: Log
+}
+
+/** What a start found in the store. */
+export interface Found {
+  readonly sessions: number
+  readonly subscriptions: number
+  readonly retained: number
+  /** Wills of connections that were open when the broker died, published now. */
+  readonly wills: number
+}
+
+export interface Broker {
+  readonly aedes: AedesInstance
+  readonly state: BrokerState
+  /** Gives each new transport to a connection. */
+  readonly accept: Accept
+  /** Stands on `store`: reads sessions, subscriptions, retained messages, and publishes the wills that a crash left behind. */
+  open(store: Store): Promise<Found>
+  /** The store is gone: every connection is closed without its acknowledgements, all that hangs on the store is forgotten. */
+  suspend(): void
+  /** Ends clients (their wills go out), then plugins. What they stored is committed when the store is closed after this. */
+  close(): Promise<void>
+}
+
+export async function createBroker(o: BrokerOptions): Promise<Broker> {
+  const settings = { ...defaultBrokerSettings, ...o.settings }
+  const topics = new TopicTable({ topics_max: INTERNED_TOPICS_MAX, levels_max: settings.max_topic_levels, isUtf8: isMqttUtf8 })
+  const state = new BrokerState({
+    settings,
+    clock: o.clock ?? systemClock,
+    random: o.random ?? systemRandom,
+    log: o.log ?? silentLog,
+    routes: new Routes(topics),
+  })
+  const aedes = createAedes(state, new AedesPersistence(state), o.aedes ?? {}, o.attachStream)
+  const { openMailboxes, closing } = await setUp(o.plugins, aedes, state)
+  await aedes.listen()
+  const sweep = startSweep(state)
+  return {
+    aedes,
+    state,
+    accept: (transport) => new Connection(state, transport, aedes),
+    open: (store) => openOn(state, store, openMailboxes),
+    suspend: () => suspend(state),
+    async close() {
+      sweep.cancel()
+      // Aedes knows the accepted clients only; those that still wait for CONNECT end here.
+      for (const connection of [...state.connections]) connection.close()
+      await new Promise<void>((resolve) => aedes.close(resolve))
+      for (const fn of closing.reverse()) await fn()
+      state.stored = null
+    },
+  }
+}
+
+async function setUp(
+  plugins: readonly Plugin[],
+  aedes: AedesInstance,
+  state: BrokerState,
+): Promise<{ openMailboxes: OpenMailboxes; closing: (() => void | Promise<void>)[] }> {
+  const shared = new Map<string, unknown>()
+  const ready = new Set<string>()
+  const closing: (() => void | Promise<void>)[] = []
+  let openMailboxes: OpenMailboxes | undefined
+  const api: BrokerApi = {
+    aedes,
+    clock: state.clock,
+    random: state.random,
+    log: state.log,
+    keepMessages(open) {
+      if (openMailboxes !== undefined) throw new AqueductError('internal', 'two plugins want to keep the messages of sessions')
+      openMailboxes = open
+    },
+    share: (name, value) => shared.set(name, value),
+    use<T>(name: string): T {
+      if (!shared.has(name)) throw new AqueductError('internal', `no plugin offers "${name}"`)
+      return shared.get(name) as T
+    },
+    onClose: (fn) => closing.push(fn),
+  }
+  for (const plugin of plugins) {
+    const missing = plugin.needs?.find((name) => !ready.has(name))
+    if (missing !== undefined) throw new AqueductError('internal', `plugin "${plugin.name}" needs "${missing}" before it`)
+    await plugin.setup(api)
+    ready.add(plugin.name)
+  }
+  if (openMailboxes === undefined)
+    throw new AqueductError('internal', 'no plugin keeps the messages of sessions: add durable-queues')
+  return { openMailboxes, closing }
+}
+
+async function openOn(state: BrokerState, store: Store, openMailboxes: OpenMailboxes): Promise<Found> {
+  const mailboxes = await openMailboxes(store)
+  const retained = new RetainedMessages(store.journal, store.disk)
+  const sessions = new Sessions(store.journal, mailboxes, state.routes)
+  await retained.load()
+  await sessions.load(store, state.clock.now(), state.settings.session_expiry_s)
+  // After the waiters of a commit have put their answers together, these leave in one write per connection.
+  store.journal.contribute({ seal: nothing, committed: nothing, settled: () => state.flush() })
+  const stored = { store, mailboxes, sessions, retained }
+  state.stored = stored
+  const wills = await publishLeftWills(state, stored)
+  return { sessions: sessions.size, subscriptions: state.routes.filters, retained: retained.size, wills }
+}
+
+function suspend(state: BrokerState): void {
+  // First, so that nothing which ends below tries to store something.
+  state.stored = null
+  for (const connection of [...state.connections]) connection.close()
+  state.routes.forgetSessions()
+}
+
+function nothing(): void {}

@@ -1,0 +1,110 @@
+/**
+ * CONNECT: read, check, ask the hooks, take over, open the session, answer. The rules are those of [MQTT-3.1.*]; refusals use the return
+ * code that the standard gives, and anything else that is wrong closes the connection without an answer.
+ */
+import { type ConnectPacket, readConnect } from '../mqtt/connect.js'
+import { ConnectReturn, Reason } from '../mqtt/constants.js'
+import { connack } from '../mqtt/encode.js'
+import { PacketFault } from '../mqtt/faults.js'
+import type { Frame } from '../mqtt/frame.js'
+import { topicFault } from '../topics/names.js'
+import type { Connection } from './connection.js'
+import type { Stored } from './state.js'
+import { storeWill } from './wills.js'
+
+export function handleConnect(c: Connection, buf: Buffer, frame: Frame): void {
+  let packet: ConnectPacket
+  try {
+    packet = readConnect(buf, frame)
+  } catch (error) {
+    if (!(error instanceof PacketFault)) throw error
+    if (error.connackCode > 0) refuse(c, error.connackCode, error.text)
+    else c.fault(error.reason, error.text)
+    return
+  }
+  if (packet.version === 5) {
+    refuse(c, ConnectReturn.bad_protocol, 'protocol version 5 is not supported')
+    return
+  }
+  const will = packet.will
+  if (will !== undefined) {
+    const wrong = topicFault(will.topic, c.state.settings.max_topic_levels)
+    if (wrong !== undefined) {
+      c.fault(Reason.topic_name_invalid, `will: ${wrong}`)
+      return
+    }
+  }
+  c.phase = 'connecting'
+  c.connecting = true
+  c.version = packet.version
+  if (!c.state.hooks.gatesConnect) {
+    accept(c, packet)
+    return
+  }
+  // The hooks may take their time; input waits.
+  c.suspend()
+  c.state.hooks.connect(c, packet, (code) => {
+    if (c.phase !== 'connecting') return
+    if (code !== 0) refuse(c, code, 'refused by a hook')
+    else accept(c, packet)
+    c.resume()
+  })
+}
+
+/** Answers with a return code, then closes [MQTT-3.2.2-5]. */
+function refuse(c: Connection, code: number, text: string): void {
+  c.send(connack(c.version === 5 ? 5 : 4, code, false))
+  c.fault(Reason.unspecified_error, text)
+}
+
+function accept(c: Connection, packet: ConnectPacket): void {
+  const { state } = c
+  const stored = state.stored
+  if (stored === null) {
+    refuse(c, ConnectReturn.server_unavailable, 'the store is not open')
+    return
+  }
+  const clientId = packet.clientId !== '' ? packet.clientId : `aqueduct-${state.random.bytes(10).toString('hex')}`
+  c.id = clientId
+  c.clean = packet.clean
+  c.keepalive_s = packet.keepalive_s
+  takeOver(c, stored, clientId)
+  const { session, present, stored: changed } = stored.sessions.open(clientId, packet.clean, c, packet.version)
+  c.session = session
+  if (packet.will !== undefined) {
+    const { topic, payload, qos, retain } = packet.will
+    c.lastWill = { clientId, topic, payload, qos, retain }
+    c.will = c.lastWill
+    storeWill(state, stored, c.lastWill)
+  }
+  if (!changed && c.lastWill === null) {
+    welcome(c, present)
+    return
+  }
+  // Nothing else is handled before CONNACK, which waits for the commit.
+  c.suspend()
+  c.answerWith(() => {
+    welcome(c, present)
+    c.resume()
+  }, stored.store.journal.openGroup)
+}
+
+/** The client that has this id now, if any, is disconnected [MQTT-3.1.4-2]. */
+function takeOver(c: Connection, stored: Stored, clientId: string): void {
+  const former = stored.sessions.get(clientId)?.connection
+  if (former === undefined || former === null) return
+  c.state.stats.takeovers++
+  former.close()
+}
+
+function welcome(c: Connection, present: boolean): void {
+  const { session, state } = c
+  if (session === null) return
+  c.phase = 'connected'
+  c.connecting = false
+  c.connected = true
+  state.hooks.connected(c)
+  c.send(connack(c.version === 5 ? 5 : 4, ConnectReturn.accepted, present))
+  state.hooks.welcomed(c, present)
+  session.mailbox.attach(c)
+}

@@ -1,0 +1,411 @@
+/**
+ * One socket, one serial state machine, for every MQTT version. It is also what Aedes, its hooks and plug-ins know as a *client*.
+ *
+ * Phases: `waiting` (for CONNECT) → `connecting` (hooks and the commit of CONNACK are under way, input waits) → `connected` → `closed`.
+ * Only `finish` enters `closed`, once, from wherever; it undoes all that the connection holds.
+ *
+ * Always true:
+ * - packets are handled one after another; while one waits for a hook, those behind it wait in `backlog` and the socket is not read;
+ * - acknowledgements leave in the order of what they answer: one that is ready early waits in the last open group before it (`answer`);
+ * - no byte of a read buffer is referred to after `data` returns;
+ * - a packet too large is refused by its declared length, before any of its body is kept.
+ */
+import { EventEmitter } from 'node:events'
+import { PACKET_BYTES_BEFORE_CONNECT_MAX } from '../core/limits.js'
+import { PINGRESP, PUBREL, Reason } from '../mqtt/constants.js'
+import { Frame, readFrame } from '../mqtt/frame.js'
+import type { MessageView } from '../store/message.js'
+import type { Waiter } from '../store/waiter.js'
+import { Backlog } from './backlog.js'
+import { type ClientPacket, clientPublish, clientSubscribe, clientUnsubscribe } from './client-api.js'
+import { handlePacket } from './dispatch.js'
+import type { Inbound } from './message.js'
+import { Output } from './output.js'
+import { type Deliverer, FLAG_QOS, FLAG_RETAIN } from './ports.js'
+import type { RetainedReplay } from './replay.js'
+import type { Session } from './session.js'
+import type { BrokerState } from './state.js'
+import type { Transport, TransportHandler } from './transport.js'
+import { endWill, type Will } from './wills.js'
+import { writePublish, writePublishQos0 } from './writing.js'
+
+export type Phase = 'waiting' | 'connecting' | 'connected' | 'closed'
+
+/** An answer that is more than a packet identifier, while it waits for its commit: run when its turn has come. */
+type Deferred = () => void
+/** Token of a deferred answer; other tokens are packet type · 65,536 + packet identifier. */
+const DEFERRED = 0xff0000
+
+const frame = new Frame()
+
+export class Connection extends EventEmitter implements TransportHandler, Deliverer, Waiter {
+  /* what Aedes knows of a client */
+  id = ''
+  clean = true
+  version: number | null = null
+  connecting = false
+  connected = false
+  closed = false
+  will: object | null = null
+  readonly conn: unknown
+  readonly req: unknown
+  readonly broker: unknown
+
+  readonly state: BrokerState
+  readonly transport: Transport
+  readonly output: Output
+  phase: Phase = 'waiting'
+  session: Session | null = null
+  /** The will as it will be published, until an orderly DISCONNECT or until it was. */
+  lastWill: Will | null = null
+  /** Seconds between packets that the client promised; 0: no limit [MQTT-3.1.2-24]. */
+  keepalive_s = 0
+  /** Uptime when the last bytes came, or when the connection was made. */
+  heard_ms: number
+  readonly made_ms: number
+  window: number
+  /** The last commit group that an answer of this connection waits for. */
+  private lastGroup = 0
+  private deferred: Deferred[] | null = null
+  private replay: RetainedReplay | null = null
+  private backlog: Backlog | null = null
+  private suspended = false
+  private reading = false
+  private marked = false
+
+  constructor(state: BrokerState, transport: Transport, broker: unknown) {
+    super()
+    this.state = state
+    this.transport = transport
+    this.conn = transport.stream
+    this.req = transport.request
+    this.broker = broker
+    this.output = new Output(state.slabs, transport)
+    this.window = state.settings.window
+    this.heard_ms = state.uptime_ms
+    this.made_ms = state.uptime_ms
+    state.connections.add(this)
+    state.stats.connectionsTotal++
+  }
+
+  get clientId(): string {
+    return this.id
+  }
+
+  /** Filters this client is subscribed to, in the shape that Aedes plug-ins read. */
+  get subscriptions(): Record<string, { qos: number }> {
+    return Object.fromEntries(this.session?.filters ?? [])
+  }
+
+  /* ---- input ---- */
+
+  data(chunk: Buffer, start: number, end: number): void {
+    if (this.phase === 'closed') return
+    this.heard_ms = this.state.uptime_ms
+    this.state.stats.bytesReceived += end - start
+    this.reading = true
+    const backlog = this.backlog
+    if (backlog === null) {
+      const rest = this.parse(chunk, start, end)
+      if (rest < end) this.keep(chunk, rest, end)
+    } else {
+      backlog.add(chunk, start, end)
+      if (!this.suspended) this.parseBacklog(backlog)
+    }
+    this.endReading()
+  }
+
+  /** True while input waits: the client cannot be blamed for its silence. */
+  get waiting(): boolean {
+    return this.suspended
+  }
+
+  /** Input waits from here on: a hook or a commit must answer first. */
+  suspend(): void {
+    if (this.suspended) return
+    this.suspended = true
+    this.transport.pause()
+  }
+
+  /** Goes on with what waited. May be called at any time, also when the connection is gone. */
+  resume(): void {
+    if (!this.suspended || this.phase === 'closed') return
+    this.suspended = false
+    if (this.reading) {
+      // Answered at once, in the middle of `parse`: that loop goes on by itself.
+      this.transport.resume()
+      return
+    }
+    this.reading = true
+    if (this.backlog !== null) this.parseBacklog(this.backlog)
+    if (!this.suspended) this.transport.resume()
+    this.endReading()
+  }
+
+  private endReading(): void {
+    this.reading = false
+    this.flush()
+    const stored = this.state.stored
+    if (stored?.store.journal.congested === true && this.phase === 'connected') this.waitOutCongestion()
+  }
+
+  private keep(chunk: Buffer, start: number, end: number): void {
+    if (this.phase === 'closed') return
+    if (this.backlog === null) this.backlog = new Backlog(this.packetBytesMax() + 5)
+    this.backlog.add(chunk, start, end)
+  }
+
+  private parseBacklog(backlog: Backlog): void {
+    backlog.from = this.parse(backlog.bytes, backlog.from, backlog.to)
+    if (backlog.from === backlog.to) this.backlog = null
+  }
+
+  private packetBytesMax(): number {
+    return this.phase === 'connected' ? this.state.settings.max_packet_bytes : PACKET_BYTES_BEFORE_CONNECT_MAX
+  }
+
+  /** Handles the whole packets in `buf`; returns the offset of the first byte that was not used. */
+  private parse(buf: Buffer, start: number, end: number): number {
+    let pos = start
+    while (pos < end && !this.suspended) {
+      const found = readFrame(buf, pos, end, this.version ?? 4, frame)
+      if (found === 0) break
+      if (found < 0) return this.fault(Reason.malformed_packet, 'malformed fixed header', end)
+      if (frame.bodyEnd - frame.bodyStart > this.packetBytesMax())
+        return this.fault(Reason.packet_too_large, 'packet too large', end)
+      if (frame.bodyEnd > end) break
+      const next = frame.bodyEnd
+      handlePacket(this, frame, buf, pos)
+      if ((this.phase as Phase) === 'closed') return end
+      pos = next
+    }
+    return pos
+  }
+
+  /* ---- answers ---- */
+
+  /**
+   * Sends packet type · 65,536 + identifier when `group` is committed (0: nothing to wait for), and never before an earlier answer.
+   */
+  answer(token: number, group: number): void {
+    const stored = this.state.stored
+    if (stored === null) return
+    const journal = stored.store.journal
+    const due = group > this.lastGroup ? group : this.lastGroup
+    if (due <= journal.committedGroup) {
+      this.committed(token)
+      return
+    }
+    this.lastGroup = due
+    journal.wait(this, token, due)
+  }
+
+  /** The same for an answer that needs more than an identifier. */
+  answerWith(run: Deferred, group: number): void {
+    if (this.deferred === null) this.deferred = []
+    this.deferred.push(run)
+    this.answer(DEFERRED, group)
+  }
+
+  committed(token: number): void {
+    if (this.phase === 'closed') return
+    if (token >= DEFERRED) {
+      const run = this.deferred?.shift()
+      if (run !== undefined) run()
+      return
+    }
+    const out = this.output.reserve(4)
+    let at = this.output.at()
+    const type = token >>> 16
+    out[at++] = type === PUBREL ? (PUBREL << 4) | 2 : type << 4
+    if (type === PINGRESP) {
+      out[at] = 0
+      this.output.advance(2)
+    } else {
+      out[at++] = 2
+      out[at++] = (token >>> 8) & 0xff
+      out[at] = token & 0xff
+      this.output.advance(4)
+    }
+    this.wrote()
+  }
+
+  commitFailed(_token: number): void {
+    // What waited is not stored and will not be acknowledged; the client finds out by losing its connection.
+    this.finish(new Error('the store failed'))
+    this.transport.destroy()
+  }
+
+  /** Sends a whole packet now. */
+  send(packet: Buffer): void {
+    this.output.put(packet)
+    this.wrote()
+  }
+
+  private wrote(): void {
+    if (this.reading || this.marked) return
+    this.marked = true
+    this.state.markDirty(this)
+  }
+
+  /** Writes out what has collected. */
+  flush(): void {
+    this.marked = false
+    if (this.phase !== 'closed') this.output.flush()
+  }
+
+  drained(): void {
+    if (this.phase !== 'connected') return
+    this.more()
+    this.flush()
+  }
+
+  /** There is room again: retained messages that wait for it first, then the mailbox. */
+  private more(): void {
+    if (this.replay?.run(this) === true) this.replay = null
+    this.session?.mailbox.pump()
+  }
+
+  /** Sends the retained messages of a new subscription, as fast as the socket takes them. */
+  startReplay(replay: RetainedReplay): void {
+    if (this.replay !== null) this.replay.append(replay)
+    else if (!replay.run(this)) this.replay = replay
+  }
+
+  /* ---- delivery ---- */
+
+  get unsent(): boolean {
+    return this.output.bytes > 0 || this.transport.pendingBytes > 0
+  }
+
+  get writable(): boolean {
+    return this.output.bytes + this.transport.pendingBytes < this.state.settings.max_output_bytes
+  }
+
+  get resendsLive(): boolean {
+    return this.version !== 5
+  }
+
+  /** One copy at QoS 0; dropped and counted when the socket is too slow. */
+  sendQos0(m: Inbound, retain: boolean): void {
+    if (this.phase !== 'connected') return
+    if (!this.writable) {
+      this.state.stats.droppedQos0++
+      return
+    }
+    if (this.state.hooks.gatesForward && !this.state.hooks.forward(this, m, 0, retain)) return
+    writePublishQos0(this.output, m, retain)
+    this.state.stats.sent[0]++
+    this.wrote()
+  }
+
+  /** A retained copy at QoS 0 from a view with room for an identifier. */
+  sendStoredQos0(view: MessageView): void {
+    if (this.state.hooks.gatesForward && !this.state.hooks.forward(this, view, 0, true)) return
+    writePublish(this.output, view, FLAG_RETAIN, 0, false)
+    this.state.stats.sent[0]++
+    this.wrote()
+  }
+
+  sendPublish(view: MessageView, flags: number, packetId: number, dup: boolean): boolean {
+    const qos = flags & FLAG_QOS
+    if (this.state.hooks.gatesForward && !this.state.hooks.forward(this, view, qos, (flags & FLAG_RETAIN) !== 0)) return false
+    writePublish(this.output, view, flags, packetId, dup)
+    this.state.stats.sent[qos]++
+    this.wrote()
+    return true
+  }
+
+  sendPubrel(packetId: number): void {
+    this.committed((PUBREL << 16) | packetId)
+  }
+
+  /* ---- end ---- */
+
+  /** Closes for a packet that breaks the rules. Returns `used` so that a parser can say "nothing more to read here". */
+  fault(reason: number, text: string, used = 0): number {
+    this.state.stats.malformed++
+    this.state.log.debug({ client: this.id, remote: this.transport.remote, reason }, text)
+    this.output.flush()
+    this.finish(new Error(text))
+    this.transport.end()
+    return used
+  }
+
+  ended(error: Error | undefined): void {
+    this.finish(error)
+  }
+
+  /** Forgets the will, in the store too: the client said goodbye. */
+  dropWill(): void {
+    const will = this.lastWill
+    this.lastWill = null
+    this.will = null
+    if (will !== null) endWill(this.state, will, false)
+  }
+
+  /**
+   * The logical end, once, whatever the socket does afterwards: the mailbox takes back what was in flight, the will goes out, a clean
+   * session is gone.
+   */
+  finish(error: Error | undefined): void {
+    if (this.phase === 'closed') return
+    const was = this.phase
+    this.flush()
+    this.phase = 'closed'
+    this.connected = false
+    this.connecting = false
+    this.closed = true
+    this.state.connections.delete(this)
+    this.output.drop()
+    this.backlog = null
+    this.deferred = null
+    this.replay = null
+    const session = this.session
+    const will = this.lastWill
+    this.lastWill = null
+    this.session = null
+    if (session !== null && session.connection === this) this.state.stored?.sessions.detach(session, sessionEnd(this.state))
+    if (will !== null) endWill(this.state, will, was === 'connected')
+    this.state.hooks.closed(this, was, error)
+  }
+
+  /** What Aedes calls to end a client: closes at once, tells `done` when that is through. */
+  close(done?: () => void): void {
+    this.finish(undefined)
+    this.transport.destroy()
+    if (done !== undefined) setImmediate(done)
+  }
+
+  private waitOutCongestion(): void {
+    const journal = this.state.stored?.store.journal
+    if (journal === undefined || this.suspended) return
+    this.suspend()
+    this.answerWith(() => this.resume(), journal.openGroup)
+  }
+
+  /* ---- what programs call on a client ---- */
+
+  publish(packet: ClientPacket, done?: (error?: Error) => void): void {
+    clientPublish(this, packet, done)
+  }
+
+  subscribe(request: unknown, done?: (error?: Error) => void): void {
+    clientSubscribe(this, request, done)
+  }
+
+  unsubscribe(request: unknown, done?: (error?: Error) => void): void {
+    clientUnsubscribe(this, request, done)
+  }
+
+  emptyOutgoingQueue(done?: () => void): void {
+    this.session?.mailbox.discard()
+    if (done !== undefined) setImmediate(done)
+  }
+}
+
+/** When a session that is left now will end: milliseconds since 1970, 0 for never. */
+function sessionEnd(state: BrokerState): number {
+  const { session_expiry_s } = state.settings
+  return session_expiry_s === 0 ? 0 : state.clock.now() + session_expiry_s * 1000
+}

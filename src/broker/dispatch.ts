@@ -1,0 +1,99 @@
+/** Which packet goes where, and which are not allowed now. One call per packet, in the order in which they came. */
+import { ackReason, readAck } from '../mqtt/acks.js'
+import {
+  CONNECT,
+  DISCONNECT,
+  PINGREQ,
+  PINGRESP,
+  PUBACK,
+  PUBCOMP,
+  PUBLISH,
+  PUBREC,
+  PUBREL,
+  Reason,
+  SUBSCRIBE,
+  UNSUBSCRIBE,
+} from '../mqtt/constants.js'
+import { PacketFault } from '../mqtt/faults.js'
+import type { Frame } from '../mqtt/frame.js'
+import { handleConnect } from './connecting.js'
+import type { Connection } from './connection.js'
+import type { AckOutcome } from './ports.js'
+import { handlePublish, handlePubrel } from './publishing.js'
+import { handleSubscribe, handleUnsubscribe } from './subscribing.js'
+
+/** Handles the packet that `frame` describes; `packetStart` is where its fixed header begins in `buf`. */
+export function handlePacket(c: Connection, frame: Frame, buf: Buffer, packetStart: number): void {
+  if (c.phase !== 'connected') {
+    // The first packet must be a CONNECT [MQTT-3.1.0-1].
+    if (frame.type === CONNECT && c.phase === 'waiting') handleConnect(c, buf, frame)
+    else c.fault(Reason.protocol_error, 'the first packet is not CONNECT')
+    return
+  }
+  switch (frame.type) {
+    case PUBLISH:
+      handlePublish(c, buf, frame, packetStart)
+      return
+    case PUBACK:
+    case PUBREC:
+    case PUBREL:
+    case PUBCOMP:
+      handleAck(c, frame, buf)
+      return
+    case SUBSCRIBE:
+      guarded(c, () => handleSubscribe(c, buf, frame))
+      return
+    case UNSUBSCRIBE:
+      guarded(c, () => handleUnsubscribe(c, buf, frame))
+      return
+    case PINGREQ:
+      if (frame.bodyEnd !== frame.bodyStart) break
+      if (c.state.hooks.listens('ping')) c.state.hooks.emit('ping', { cmd: 'pingreq' }, c)
+      c.answer(PINGRESP << 16, 0)
+      return
+    case DISCONNECT:
+      if (frame.bodyEnd !== frame.bodyStart) break
+      // The will is not sent after an orderly end [MQTT-3.14.4-3].
+      c.dropWill()
+      c.finish(undefined)
+      c.transport.end()
+      return
+  }
+  // A second CONNECT [MQTT-3.1.0-2], a packet that only servers send, or one with bytes that it may not have.
+  c.fault(Reason.protocol_error, `packet type ${frame.type} is not allowed here`)
+}
+
+function handleAck(c: Connection, frame: Frame, buf: Buffer): void {
+  const { type } = frame
+  const packetId = readAck(buf, frame, c.version ?? 4)
+  if (packetId < 0) {
+    c.fault(Reason.malformed_packet, 'malformed acknowledgement')
+    return
+  }
+  if (type === PUBREL) {
+    handlePubrel(c, packetId)
+    return
+  }
+  const mailbox = c.session?.mailbox
+  if (mailbox === undefined) return
+  let outcome: AckOutcome
+  if (type === PUBACK) outcome = mailbox.acked(packetId)
+  else if (type === PUBCOMP) outcome = mailbox.completed(packetId)
+  else {
+    outcome = mailbox.received(packetId)
+    // We may have lost what the client still holds; PUBREL lets it go on [MQTT-4.3.3-1].
+    if (outcome === 'unknown' && ackReason() < Reason.unspecified_error) c.sendPubrel(packetId)
+  }
+  if (outcome === 'wrong') c.fault(Reason.protocol_error, `acknowledgement type ${type} does not fit the message it names`)
+  else if (outcome === 'ok' && type !== PUBREC && c.state.hooks.listens('ack')) c.state.hooks.acknowledged(c, packetId)
+}
+
+/** Runs a reader that throws `PacketFault` for a packet that breaks the rules. */
+function guarded(c: Connection, read: () => void): void {
+  try {
+    read()
+  } catch (error) {
+    if (!(error instanceof PacketFault)) throw error
+    c.fault(error.reason, error.text)
+  }
+}

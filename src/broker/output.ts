@@ -1,0 +1,109 @@
+/**
+ * Where packets for one connection are put together, so that all that is said to it in one turn leaves in one write.
+ *
+ * A connection without output holds no buffer: it borrows a small slab when the first byte comes, moves to a large one when that is
+ * not enough, and gives it back when the kernel has taken the bytes. A slab that the kernel did not take whole belongs to the
+ * transport until it has drained, and is not reused.
+ */
+import type { Transport } from './transport.js'
+
+export const SMALL_SLAB_BYTES = 4 * 1024
+export const LARGE_SLAB_BYTES = 64 * 1024
+/** Slabs kept for reuse: 4 MiB of each kind at most. */
+const SMALL_SLABS_KEPT = 1024
+const LARGE_SLABS_KEPT = 64
+
+export class SlabPool {
+  private readonly small: Buffer[] = []
+  private readonly large: Buffer[] = []
+
+  take(bytes: number): Buffer {
+    if (bytes <= SMALL_SLAB_BYTES) return this.small.pop() ?? Buffer.allocUnsafeSlow(SMALL_SLAB_BYTES)
+    if (bytes <= LARGE_SLAB_BYTES) return this.large.pop() ?? Buffer.allocUnsafeSlow(LARGE_SLAB_BYTES)
+    return Buffer.allocUnsafeSlow(bytes)
+  }
+
+  give(slab: Buffer): void {
+    if (slab.length === SMALL_SLAB_BYTES) {
+      if (this.small.length < SMALL_SLABS_KEPT) this.small.push(slab)
+    } else if (slab.length === LARGE_SLAB_BYTES) {
+      if (this.large.length < LARGE_SLABS_KEPT) this.large.push(slab)
+    }
+  }
+}
+
+export class Output {
+  private slab: Buffer | null = null
+  private length = 0
+  private readonly pool: SlabPool
+  private readonly transport: Transport
+
+  constructor(pool: SlabPool, transport: Transport) {
+    this.pool = pool
+    this.transport = transport
+  }
+
+  /** Bytes put here and not written yet. */
+  get bytes(): number {
+    return this.length
+  }
+
+  /**
+   * Room for `bytes` in one piece; write them at `at()` in the returned slab and call `advance`. Writes out what is there when a large slab is full.
+   */
+  reserve(bytes: number): Buffer {
+    const slab = this.slab
+    if (slab !== null && slab.length - this.length >= bytes) return slab
+    return this.grow(bytes)
+  }
+
+  /** Offset at which the reserved bytes begin. */
+  at(): number {
+    return this.length
+  }
+
+  advance(bytes: number): void {
+    this.length += bytes
+  }
+
+  /** Appends a copy of `bytes`. */
+  put(bytes: Buffer): void {
+    const slab = this.reserve(bytes.length)
+    bytes.copy(slab, this.length)
+    this.length += bytes.length
+  }
+
+  /** Hands everything to the transport in one write. */
+  flush(): void {
+    const slab = this.slab
+    if (slab === null) return
+    const taken = this.length === 0 || this.transport.write(slab.length === this.length ? slab : slab.subarray(0, this.length))
+    this.slab = null
+    this.length = 0
+    if (taken) this.pool.give(slab)
+  }
+
+  /** The connection is gone: what was not written never will be. */
+  drop(): void {
+    if (this.slab !== null) this.pool.give(this.slab)
+    this.slab = null
+    this.length = 0
+  }
+
+  private grow(bytes: number): Buffer {
+    const old = this.slab
+    const needed = this.length + bytes
+    if (old !== null && needed > LARGE_SLAB_BYTES && this.length > 0) {
+      this.flush()
+      this.slab = this.pool.take(bytes)
+      return this.slab
+    }
+    const next = this.pool.take(needed)
+    if (old !== null) {
+      old.copy(next, 0, 0, this.length)
+      this.pool.give(old)
+    }
+    this.slab = next
+    return next
+  }
+}

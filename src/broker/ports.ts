@@ -1,0 +1,82 @@
+/**
+ * What the broker asks of the plugins that keep QoS 1 and 2 messages, and what it offers them. The broker room knows
+ * sessions, packets and topics; it does not know queues, leases or retries. A plugin joins the two.
+ */
+import type { MessageView } from '../store/message.js'
+import type { Store } from '../store/store.js'
+
+/** The low bits of an entry's flags, as MQTT delivery reads them. Bits 3–7 are free for later kinds. */
+export const FLAG_QOS = 0x03
+export const FLAG_RETAIN = 0x04
+
+/** What an acknowledgement from a subscriber met. `wrong` is a protocol error: that identifier waits for another packet. */
+export type AckOutcome = 'ok' | 'unknown' | 'wrong'
+
+/** The stored side of one session: what waits for it, and the handshakes under way. Made by a plugin, used by one connection at a time. */
+export interface Mailbox {
+  /** The session's number, also the number of its queue; 0 when it lives in memory only. */
+  readonly id: number
+  /** A connection is ready: hand it what was in flight again (DUP), in order [MQTT-4.6.0-1], then go on. */
+  attach(to: Deliverer): void
+  /**
+   * The connection is gone; what it held goes back to its old place. Returns how many messages were sent and not acknowledged: after a
+   * restart that many go out with DUP.
+   */
+  detach(): number
+  /** Sends what fits: called when the connection can take more. */
+  pump(): void
+  /** Resends what has waited too long for its acknowledgement; called about once a second while attached. */
+  retry(): void
+  /** PUBACK [MQTT-4.3.2-1]. */
+  acked(packetId: number): AckOutcome
+  /** PUBREC: PUBREL follows when this is stored [MQTT-4.3.3-1]. */
+  received(packetId: number): AckOutcome
+  /** PUBCOMP. */
+  completed(packetId: number): AckOutcome
+  /** Throws away what waits; what is in flight stays. Returns how many went. */
+  discard(): number
+  /** Messages that wait or are in flight. */
+  readonly waiting: number
+  readonly inFlight: number
+}
+
+/** The connection, as a mailbox sees it. */
+export interface Deliverer {
+  /** False when the socket is slow enough that more would only pile up in memory. `pump` is called when it is true again. */
+  readonly writable: boolean
+  /** True while bytes of earlier writes have not left for the kernel: a retry now would be a second copy in our own buffer. */
+  readonly unsent: boolean
+  /** How many unacknowledged messages it may hold: our setting, or the client's Receive Maximum if that is lower. */
+  readonly window: number
+  /** May a message be sent again on this live connection? MQTT 3.1.1 leaves it open, MQTT 5 forbids it [MQTT-4.4.0-1]. */
+  readonly resendsLive: boolean
+  /** False when a hook or the client's own limit keeps the message from it: it then counts as delivered and done. */
+  sendPublish(message: MessageView, flags: number, packetId: number, dup: boolean): boolean
+  sendPubrel(packetId: number): void
+  readonly clientId: string
+}
+
+/** Every session's mailbox, and the way in. Provided by `durable-queues`; how messages go out by `qos-retry`. */
+export interface Mailboxes {
+  /** For a new session. Durable: its definition joins the open commit group. */
+  create(clientId: string, durable: boolean): Mailbox
+  /**
+   * The mailbox of a stored session, after a start. `maybeSent`: so many of its first messages may have been sent before. Undefined when its queue
+   * is not there (the store is damaged).
+   */
+  restore(clientId: string, id: number, maybeSent: number): Mailbox | undefined
+  /** The session is over: everything in it goes. */
+  remove(mailbox: Mailbox): void
+  /** Opens a message; see `Admission` of the queue room: nothing is copied before the first `append`. */
+  begin(message: MessageView): void
+  /**
+   * One copy for one session. `held`: a QoS 2 copy for a volatile session that may leave only when the open group is committed (else a broker
+   * that dies in between could deliver it twice). False when the session's limit refused it; that is counted there.
+   */
+  append(to: Mailbox, flags: number, held: boolean): boolean
+  /** True when the open message has at least one durable copy. */
+  readonly durable: boolean
+}
+
+/** Makes the mailboxes on a store that was just opened. Called again after a store that failed was opened anew. */
+export type OpenMailboxes = (store: Store) => Promise<Mailboxes>

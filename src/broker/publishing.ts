@@ -1,0 +1,178 @@
+/** PUBLISH and PUBREL from a client: the receiving half of QoS 0, 1 and 2 [MQTT-4.3.*]. */
+import { PUBACK, PUBCOMP, PUBREC, Reason } from '../mqtt/constants.js'
+import type { Frame } from '../mqtt/frame.js'
+import { PublishFields, readPublish } from '../mqtt/publish.js'
+import { inboundKey } from '../store/keys.js'
+import type { Topic } from '../topics/interned.js'
+import { admit, REFUSED_FULL } from './admission.js'
+import type { Connection } from './connection.js'
+import type { Session } from './session.js'
+import type { Stored } from './state.js'
+
+const fields = new PublishFields()
+/** First levels that clients may not publish to; what they send there is acknowledged, dropped and counted. */
+const reservedLevels = new Set(['$SYS', '$dead', '$share', '$queue', '$delayed'])
+
+export function handlePublish(c: Connection, buf: Buffer, frame: Frame, packetStart: number): void {
+  const { state } = c
+  const wrong = readPublish(buf, frame, c.version ?? 4, fields)
+  if (wrong !== 0) {
+    c.fault(wrong, 'malformed PUBLISH')
+    return
+  }
+  const topic = state.routes.topics.intern(buf, fields.topicStart, fields.topicEnd)
+  if (topic === undefined) {
+    c.fault(Reason.topic_name_invalid, 'PUBLISH to what is no topic name')
+    return
+  }
+  const stored = state.stored
+  if (stored === null) return
+  const { qos, packetId } = fields
+  if (qos === 2 && !claim(c, stored, packetId)) return
+  if (topic.dollar && isReserved(topic)) {
+    state.stats.droppedReserved++
+    acknowledge(c, stored, qos, packetId, 0)
+    return
+  }
+  const m = state.inbound
+  m.buffer = buf
+  m.bodyStart = fields.topicStart - 2
+  m.payloadStart = fields.payloadStart
+  m.end = fields.end
+  m.properties = undefined
+  m.acceptedAt = state.clock.now()
+  m.expiresAt = 0
+  m.topic = topic
+  m.qos = qos as 0 | 1 | 2
+  m.retain = fields.retain
+  m.room = qos > 0
+  m.packetStart = qos === 0 ? packetStart : -1
+  m.publisher = c.session
+  m.client = c
+  if (state.hooks.gatesPublish) {
+    askThenAdmit(c, stored, topic, packetId)
+    return
+  }
+  finishPublish(c, stored, qos, packetId)
+}
+
+/** Admits `state.inbound` and answers. */
+function finishPublish(c: Connection, stored: Stored, qos: number, packetId: number): void {
+  const group = admit(c.state, stored, c.state.inbound)
+  if (group === REFUSED_FULL) {
+    // MQTT 3.1.1 has no refusal: closing is the only honest answer, as nothing was stored.
+    if (qos === 2) release(c, stored, packetId)
+    c.fault(Reason.quota_exceeded, 'the disk is nearly full')
+    return
+  }
+  if (qos > 0) acknowledge(c, stored, qos, packetId, group)
+}
+
+function acknowledge(c: Connection, stored: Stored, qos: number, packetId: number, group: number): void {
+  if (qos === 1) c.answer((PUBACK << 16) | packetId, group)
+  else if (qos === 2) {
+    const durable = (c.session as Session).durable
+    c.answer((PUBREC << 16) | packetId, durable ? stored.store.journal.openGroup : group)
+  }
+}
+
+/**
+ * Takes a QoS 2 identifier for this session; false when the packet is already dealt with: a repeated one is answered again and not
+ * published again [MQTT-4.3.3-2], one too many closes.
+ */
+function claim(c: Connection, stored: Stored, packetId: number): boolean {
+  const session = c.session as Session
+  if (session.inbound === null) session.inbound = new Set()
+  const { inbound } = session
+  if (inbound.has(packetId)) {
+    // Its first PUBREC may still wait for the commit; this one waits behind it.
+    c.answer((PUBREC << 16) | packetId, 0)
+    return false
+  }
+  if (inbound.size >= c.state.settings.max_inbound_qos2) {
+    c.fault(Reason.receive_maximum_exceeded, 'too many QoS 2 messages without PUBREL')
+    return false
+  }
+  inbound.add(packetId)
+  if (session.durable) stored.store.journal.put(inboundKey(session.mailbox.id, packetId), marker)
+  return true
+}
+
+/** The row's key says all. */
+const marker = Buffer.from([1])
+
+function release(c: Connection, stored: Stored, packetId: number): boolean {
+  const session = c.session as Session
+  if (session.inbound === null || !session.inbound.delete(packetId)) return false
+  if (session.durable) stored.store.journal.del(inboundKey(session.mailbox.id, packetId))
+  return true
+}
+
+/** PUBREL: the identifier is free again when that is stored [MQTT-4.3.3-2]; an unknown one is answered all the same. */
+export function handlePubrel(c: Connection, packetId: number): void {
+  const stored = c.state.stored
+  if (stored === null) return
+  const released = release(c, stored, packetId)
+  const wait = released && (c.session as Session).durable
+  c.answer((PUBCOMP << 16) | packetId, wait ? stored.store.journal.openGroup : 0)
+}
+
+export function isReserved(topic: Topic): boolean {
+  const slash = topic.name.indexOf('/')
+  return reservedLevels.has(slash < 0 ? topic.name : topic.name.slice(0, slash))
+}
+
+/** A program's `authorizePublish` decides; it may change topic and payload. What it sees and what waits for it are copies. */
+function askThenAdmit(c: Connection, stored: Stored, topic: Topic, packetId: number): void {
+  const { state } = c
+  const m = state.inbound
+  const { qos, retain, acceptedAt } = m
+  const payload = Buffer.from(m.buffer.subarray(m.payloadStart, m.end))
+  const packet = {
+    cmd: 'publish',
+    topic: topic.name,
+    payload,
+    qos,
+    retain,
+    dup: false,
+    ...(qos > 0 ? { messageId: packetId } : {}),
+  }
+  c.suspend()
+  state.hooks.authorizePublish(c, packet, (refused) => {
+    if (c.phase !== 'connected' || state.stored !== stored) return
+    if (refused) {
+      if (qos === 2) release(c, stored, packetId)
+      c.fault(Reason.not_authorised, 'publish refused by a hook')
+      return
+    }
+    const allowed = state.routes.topics.internName(packet.topic)
+    if (allowed === undefined) {
+      c.fault(Reason.topic_name_invalid, 'a hook made the topic invalid')
+      return
+    }
+    const body = Buffer.from(packet.payload)
+    const bytes = Buffer.concat([lengthOf(allowed.bytes), allowed.bytes, Buffer.alloc(2), body])
+    m.buffer = bytes
+    m.bodyStart = 0
+    m.payloadStart = bytes.length - body.length
+    m.end = bytes.length
+    m.properties = undefined
+    m.acceptedAt = acceptedAt
+    m.expiresAt = 0
+    m.topic = allowed
+    m.qos = qos
+    m.retain = packet.retain === true
+    m.room = true
+    m.packetStart = -1
+    m.publisher = c.session
+    m.client = c
+    finishPublish(c, stored, qos, packetId)
+    c.resume()
+  })
+}
+
+function lengthOf(bytes: Buffer): Buffer {
+  const b = Buffer.allocUnsafe(2)
+  b.writeUInt16BE(bytes.length, 0)
+  return b
+}

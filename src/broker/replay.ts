@@ -1,0 +1,66 @@
+/**
+ * Retained messages for new subscriptions, sent as the socket takes them. What changed since the SUBSCRIBE is skipped: the
+ * subscription was already in force, so the newer one was delivered live, and an older one behind it would be wrong.
+ */
+import type { Connection } from './connection.js'
+import { FLAG_RETAIN } from './ports.js'
+import type { RetainedMessage } from './retained.js'
+import type { Stored } from './state.js'
+
+/** Messages looked at before other connections get their turn. */
+const SLICE = 256
+
+export class RetainedReplay {
+  private readonly parts: { iterator: Iterator<[string, RetainedMessage]>; qos: 0 | 1 | 2 }[] = []
+  private readonly stored: Stored
+  private readonly serial: number
+  private next: RetainedReplay | null = null
+
+  constructor(stored: Stored) {
+    this.stored = stored
+    this.serial = stored.retained.serial
+  }
+
+  add(filter: string, qos: 0 | 1 | 2): void {
+    this.parts.push({ iterator: this.stored.retained.match(filter)[Symbol.iterator](), qos })
+  }
+
+  append(replay: RetainedReplay): void {
+    if (this.next === null) this.next = replay
+    else this.next.append(replay)
+  }
+
+  /** Sends what it can. True when nothing is left; else call again when the connection can take more. */
+  run(to: Connection): boolean {
+    let looked = 0
+    for (;;) {
+      const part = this.parts[0]
+      if (part === undefined) return this.next === null || this.next.run(to)
+      if (to.session === null) return true
+      if (!to.writable) return false
+      if (looked++ === SLICE) {
+        setImmediate(() => to.drained())
+        return false
+      }
+      const step = part.iterator.next()
+      if (step.done === true) this.parts.shift()
+      else this.send(to, step.value[1], part.qos)
+    }
+  }
+
+  private send(to: Connection, kept: RetainedMessage, granted: 0 | 1 | 2): void {
+    if (kept.serial > this.serial) return
+    const view = this.stored.retained.read(kept)
+    if (view === undefined) return
+    const qos = kept.qos < granted ? kept.qos : granted
+    if (qos === 0) {
+      to.sendStoredQos0(view)
+      return
+    }
+    const session = to.session
+    if (session === null) return
+    const { mailboxes } = this.stored
+    mailboxes.begin(view)
+    mailboxes.append(session.mailbox, qos | FLAG_RETAIN, false)
+  }
+}

@@ -1,0 +1,135 @@
+/**
+ * Retained messages: the last one of each topic, for those who subscribe later.
+ *
+ * Always true:
+ * - every retained topic is in the tree; its message is in memory, or (beyond RETAINED_CACHE_BYTES_MAX, once committed) in the store only;
+ * - `$SYS` topics are kept in memory and never stored, so that an idle broker does not write;
+ * - `serial` grows with each change: who replays for a new subscription skips what changed since, as it was delivered live.
+ */
+import { RETAINED_CACHE_BYTES_MAX } from '../core/limits.js'
+import type { Disk } from '../store/disk.js'
+import type { Journal } from '../store/journal.js'
+import { retainedKey, retained as retainedRows, textOf } from '../store/keys.js'
+import { type MessageView, messageBytes } from '../store/message.js'
+import { TopicTree } from '../topics/tree.js'
+import { copyOf, type Inbound } from './message.js'
+import { readMessageRecord, writeMessageRecord } from './records.js'
+
+export class RetainedMessage {
+  readonly topic: string
+  readonly qos: 0 | 1 | 2
+  readonly serial: number
+  /** Commit group that stores it; 0 when it already is, or never will be. */
+  readonly group: number
+  /** Null when it has to be read from the store. */
+  view: MessageView | null
+  constructor(topic: string, qos: 0 | 1 | 2, serial: number, group: number, view: MessageView | null) {
+    this.topic = topic
+    this.qos = qos
+    this.serial = serial
+    this.group = group
+    this.view = view
+  }
+}
+
+export class RetainedMessages {
+  private readonly tree = new TopicTree<RetainedMessage>()
+  private readonly journal: Journal
+  private readonly disk: Disk
+  private cachedBytes = 0
+  /** In the order in which they came into memory; the front leaves first. */
+  private cached: RetainedMessage[] = []
+  private cachedFrom = 0
+  serial = 0
+
+  constructor(journal: Journal, disk: Disk) {
+    this.journal = journal
+    this.disk = disk
+  }
+
+  get size(): number {
+    return this.tree.size
+  }
+
+  /** Reads all of them from the store; payloads only while they fit. */
+  async load(): Promise<void> {
+    for await (const row of this.disk.scan(retainedRows)) {
+      const record = readMessageRecord(row.value)
+      const topic = textOf(row.key).toString()
+      const fits = this.cachedBytes + row.value.length <= RETAINED_CACHE_BYTES_MAX
+      const kept = new RetainedMessage(topic, record.qos, 0, 0, fits ? record.view : null)
+      this.tree.set(topic, kept)
+      if (fits) this.remember(kept)
+    }
+  }
+
+  /** Takes the message as the last of its topic, or forgets the topic when the payload is empty [MQTT-3.3.1-10]. True when a commit stores it. */
+  set(m: Inbound): boolean {
+    const name = m.topic.name
+    const stored = !name.startsWith('$SYS/')
+    if (m.payloadStart === m.end) {
+      const old = this.tree.get(name)
+      if (old === undefined) return false
+      this.forget(old)
+      this.tree.delete(name)
+      this.serial++
+      if (stored) this.journal.del(retainedKey(name))
+      return stored
+    }
+    const view = copyOf(m)
+    const old = this.tree.get(name)
+    if (old !== undefined) this.forget(old)
+    const kept = new RetainedMessage(name, m.qos, ++this.serial, stored ? this.journal.openGroup : 0, view)
+    this.tree.set(name, kept)
+    if (stored) {
+      this.journal.put(retainedKey(name), writeMessageRecord(view, m.qos, true))
+      this.remember(kept)
+    }
+    return stored
+  }
+
+  get(topic: string): RetainedMessage | undefined {
+    return this.tree.get(topic)
+  }
+
+  /** Matching ones, lazily; wildcards never touch a payload. */
+  match(filter: string): Iterable<[string, RetainedMessage]> {
+    return this.tree.match(filter)
+  }
+
+  /** The message itself, from memory or from the store. Undefined when it was replaced or removed meanwhile. */
+  read(kept: RetainedMessage): MessageView | undefined {
+    if (kept.view !== null) return kept.view
+    if (this.tree.get(kept.topic) !== kept) return undefined
+    const value = this.disk.getSync(retainedKey(kept.topic))
+    return value === undefined ? undefined : readMessageRecord(value).view
+  }
+
+  private remember(kept: RetainedMessage): void {
+    this.cached.push(kept)
+    this.cachedBytes += cost(kept)
+    while (this.cachedBytes > RETAINED_CACHE_BYTES_MAX) {
+      const first = this.cached[this.cachedFrom]
+      // Not committed yet: the store cannot answer for it.
+      if (first === undefined || first.group > this.journal.committedGroup) break
+      this.cachedFrom++
+      if (first.view === null) continue
+      this.cachedBytes -= cost(first)
+      first.view = null
+    }
+    if (this.cachedFrom > 1024 && this.cachedFrom * 2 > this.cached.length) {
+      this.cached = this.cached.slice(this.cachedFrom)
+      this.cachedFrom = 0
+    }
+  }
+
+  private forget(old: RetainedMessage): void {
+    if (old.view === null) return
+    if (!old.topic.startsWith('$SYS/')) this.cachedBytes -= cost(old)
+    old.view = null
+  }
+}
+
+function cost(kept: RetainedMessage): number {
+  return kept.view === null ? 0 : messageBytes(kept.view) + 200
+}

@@ -1,0 +1,96 @@
+/**
+ * The routing table seen from a topic: who gets a message, kept on the interned topic and thrown away when any
+ * subscription changes. One table serves live and stored delivery, so that they can never disagree.
+ */
+import type { Topic, TopicTable } from '../topics/interned.js'
+import { Router } from '../topics/router.js'
+import { Listener, mergeOptions, type Session, type Subscriber, type SubscriptionOptions } from './session.js'
+
+export interface Route {
+  /** Durable sessions first: whether a message has stored copies is known before any volatile copy is made. */
+  readonly sessions: Session[]
+  readonly options: SubscriptionOptions[]
+  /** How many of `sessions` are durable. */
+  readonly durable: number
+  readonly listeners: Listener[]
+}
+
+const listenerOptions: SubscriptionOptions = { qos: 0, noLocal: false, retainAsPublished: true }
+
+export class Routes {
+  readonly topics: TopicTable
+  private router = new Router<Subscriber, SubscriptionOptions>(mergeOptions)
+  private versionBase = 0
+  private readonly listeners = new Set<Listener>()
+
+  constructor(topics: TopicTable) {
+    this.topics = topics
+  }
+
+  private get version(): number {
+    return this.versionBase + this.router.version
+  }
+
+  of(topic: Topic): Route {
+    if (topic.routeVersion === this.version) return topic.route as Route
+    return this.find(topic)
+  }
+
+  subscribe(session: Session, filter: string, options: SubscriptionOptions): void {
+    this.router.add(filter, session, options)
+  }
+
+  unsubscribe(session: Session, filter: string): void {
+    this.router.remove(filter, session)
+  }
+
+  listen(listener: Listener): void {
+    this.listeners.add(listener)
+    this.router.add(listener.filter, listener, listenerOptions)
+  }
+
+  unlisten(listener: Listener): void {
+    this.listeners.delete(listener)
+    this.router.remove(listener.filter, listener)
+  }
+
+  get filters(): number {
+    return this.router.filters
+  }
+
+  /** Forgets every session, as after a store that failed; listeners of this process stay. */
+  forgetSessions(): void {
+    // A new table has a version of its own: routes kept on topics must not be taken for fresh.
+    this.versionBase = this.version + 1
+    this.router = new Router<Subscriber, SubscriptionOptions>(mergeOptions)
+    for (const listener of this.listeners) this.router.add(listener.filter, listener, listenerOptions)
+  }
+
+  private find(topic: Topic): Route {
+    const sessions: Session[] = []
+    const options: SubscriptionOptions[] = []
+    const volatile: Session[] = []
+    const volatileOptions: SubscriptionOptions[] = []
+    const listeners: Listener[] = []
+    for (const match of this.router.match(topic.name)) {
+      const subscriber = match.subscriber
+      if (subscriber instanceof Listener) listeners.push(subscriber)
+      else if (subscriber.durable) {
+        sessions.push(subscriber)
+        options.push(match.options)
+      } else {
+        volatile.push(subscriber)
+        volatileOptions.push(match.options)
+      }
+    }
+    const durable = sessions.length
+    for (let i = 0; i < volatile.length; i++) {
+      sessions.push(volatile[i] as Session)
+      options.push(volatileOptions[i] as SubscriptionOptions)
+    }
+    const route: Route = { sessions, options, durable, listeners }
+    topic.route = route
+    topic.routeVersion = this.version
+    return route
+  }
+}

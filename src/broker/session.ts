@@ -1,0 +1,58 @@
+/**
+ * What the broker keeps for one client: its subscriptions, the QoS 2 identifiers it has received, and its mailbox. A durable
+ * session outlives its connection and the process; a volatile one (clean session) ends with its connection.
+ */
+import type { Connection } from './connection.js'
+import type { Mailbox } from './ports.js'
+
+export interface SubscriptionOptions {
+  readonly qos: 0 | 1 | 2
+  readonly noLocal: boolean
+  readonly retainAsPublished: boolean
+}
+
+/** Overlapping filters deliver once, at the highest QoS that matches [MQTT-3.3.5-1]. */
+export function mergeOptions(a: SubscriptionOptions, b: SubscriptionOptions): SubscriptionOptions {
+  if (a.qos >= b.qos && a.noLocal === b.noLocal && a.retainAsPublished === b.retainAsPublished) return a
+  return {
+    qos: a.qos >= b.qos ? a.qos : b.qos,
+    noLocal: a.noLocal && b.noLocal,
+    retainAsPublished: a.retainAsPublished || b.retainAsPublished,
+  }
+}
+
+export class Session {
+  readonly clientId: string
+  readonly durable: boolean
+  readonly mailbox: Mailbox
+  /** Exact filter → options. Null until the first subscription: most connections of a fleet have none or one. */
+  filters: Map<string, SubscriptionOptions> | null = null
+  /** QoS 2 identifiers received and not released yet. */
+  inbound: Set<number> | null = null
+  connection: Connection | null = null
+  /** When a session without connection ends: milliseconds since 1970, 0 for never or while connected. */
+  expiresAt = 0
+  /** MQTT level of the last connection: 3, 4 or 5. */
+  version = 4
+  /** Messages that may have been sent and are not acknowledged: the window while connected, the exact number afterwards. */
+  maybeSent = 0
+
+  constructor(clientId: string, mailbox: Mailbox) {
+    this.clientId = clientId
+    this.durable = mailbox.id !== 0
+    this.mailbox = mailbox
+  }
+}
+
+/** A function inside this process that gets matching messages: what `aedes.subscribe` registers. */
+export class Listener {
+  readonly filter: string
+  readonly deliver: (packet: object, done: () => void) => void
+  constructor(filter: string, deliver: (packet: object, done: () => void) => void) {
+    this.filter = filter
+    this.deliver = deliver
+  }
+}
+
+/** Whoever the routing table knows. */
+export type Subscriber = Session | Listener

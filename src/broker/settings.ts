@@ -1,0 +1,29 @@
+/** What the broker room needs to know of the settings; app.ts fills it from config. Units are in the names. */
+export interface BrokerSettings {
+  /** Unacknowledged messages that one client may hold. */
+  window: number
+  /** QoS 2 messages that one publisher may leave without PUBREL. */
+  max_inbound_qos2: number
+  max_packet_bytes: number
+  max_topic_levels: number
+  /** Per connection; beyond it QoS 0 copies are dropped and counted. */
+  max_output_bytes: number
+  max_keepalive_s: number
+  connect_timeout_s: number
+  /** Filters that get 0x80 in SUBACK. */
+  deny_subscribe: readonly string[]
+  /** How long a stored session outlives its connection; 0: for ever. */
+  session_expiry_s: number
+}
+
+export const defaultBrokerSettings: BrokerSettings = {
+  window: 32,
+  max_inbound_qos2: 1000,
+  max_packet_bytes: 1024 * 1024,
+  max_topic_levels: 200,
+  max_output_bytes: 1024 * 1024,
+  max_keepalive_s: 65_535,
+  connect_timeout_s: 10,
+  deny_subscribe: [],
+  session_expiry_s: 604_800,
+}

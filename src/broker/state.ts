@@ -1,0 +1,80 @@
+/**
+ * What every part of the broker shares. One object, made once; what hangs on the store (`stored`) is replaced as a whole when a
+ * store that failed has been opened again.
+ */
+import type { Clock } from '../core/clock.js'
+import type { Log } from '../core/log.js'
+import type { Random } from '../core/random.js'
+import type { Store } from '../store/store.js'
+import type { Connection } from './connection.js'
+import type { Hooks } from './hooks.js'
+import { Inbound } from './message.js'
+import { SlabPool } from './output.js'
+import type { Mailboxes } from './ports.js'
+import type { RetainedMessages } from './retained.js'
+import type { Routes } from './routes.js'
+import type { Sessions } from './sessions.js'
+import type { BrokerSettings } from './settings.js'
+import { BrokerStats } from './stats.js'
+
+export interface Stored {
+  readonly store: Store
+  readonly mailboxes: Mailboxes
+  readonly sessions: Sessions
+  readonly retained: RetainedMessages
+}
+
+export class BrokerState {
+  readonly settings: BrokerSettings
+  readonly clock: Clock
+  readonly random: Random
+  readonly log: Log
+  readonly routes: Routes
+  readonly stats = new BrokerStats()
+  readonly slabs = new SlabPool()
+  readonly inbound = new Inbound()
+  /** Every open connection, accepted or not yet. */
+  readonly connections = new Set<Connection>()
+  /** Set by the seams before the first connection. */
+  hooks!: Hooks
+  /** Null while there is no store to stand on: connections are then turned away. */
+  stored: Stored | null = null
+  /** Uptime at the last sweep: good enough for keep alive, and free to read. */
+  uptime_ms = 0
+
+  private dirty: Connection[] = []
+  private spare: Connection[] = []
+  private flushArmed = false
+  private readonly flushLater = (): void => {
+    this.flushArmed = false
+    this.flush()
+  }
+
+  constructor(o: { settings: BrokerSettings; clock: Clock; random: Random; log: Log; routes: Routes }) {
+    this.settings = o.settings
+    this.clock = o.clock
+    this.random = o.random
+    this.log = o.log
+    this.routes = o.routes
+  }
+
+  /** `connection` has output that must leave at the end of this turn, joined with whatever else it gets until then. */
+  markDirty(connection: Connection): void {
+    this.dirty.push(connection)
+    if (!this.flushArmed) {
+      this.flushArmed = true
+      setImmediate(this.flushLater)
+    }
+  }
+
+  /** Writes out what every dirty connection has. */
+  flush(): void {
+    while (this.dirty.length > 0) {
+      const now = this.dirty
+      this.dirty = this.spare
+      for (let i = 0; i < now.length; i++) (now[i] as Connection).flush()
+      now.length = 0
+      this.spare = now
+    }
+  }
+}

@@ -1,0 +1,21 @@
+/** Plain numbers that the hot paths count; metrics read them when asked. */
+export class BrokerStats {
+  connectionsTotal = 0
+  /** PUBLISH packets taken and sent, by QoS. */
+  readonly received = [0, 0, 0]
+  readonly sent = [0, 0, 0]
+  bytesReceived = 0
+  /** QoS 0 copies for which a slow connection had no room. */
+  droppedQos0 = 0
+  /** Publishes acknowledged and dropped because their topic may not be published to. */
+  droppedReserved = 0
+  /** Publishes refused because the disk is nearly full. */
+  refusedFull = 0
+  /** Connections closed for a packet that breaks the protocol. */
+  malformed = 0
+  takeovers = 0
+  keepaliveTimeouts = 0
+  connectTimeouts = 0
+  willsPublished = 0
+  sessionsExpired = 0
+}

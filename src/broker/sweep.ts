@@ -1,0 +1,46 @@
+/**
+ * What must happen by time, without a timer per connection: connect timeout, keep alive, resending, the end of sessions. One timer
+ * walks over all of them.
+ */
+import type { Timer } from '../core/clock.js'
+import type { BrokerState } from './state.js'
+
+/** Grain of keep alive and connect timeout. */
+const SWEEP_MS = 250
+const SWEEPS_PER_RETRY = 4
+const SWEEPS_PER_EXPIRY = 20
+
+export function startSweep(state: BrokerState): Timer {
+  let count = 0
+  state.uptime_ms = state.clock.uptime_ms()
+  return state.clock.every(SWEEP_MS, () => {
+    state.uptime_ms = state.clock.uptime_ms()
+    count++
+    sweepConnections(state, count % SWEEPS_PER_RETRY === 0)
+    if (count % SWEEPS_PER_EXPIRY === 0 && state.stored !== null)
+      state.stats.sessionsExpired += state.stored.sessions.expire(state.clock.now())
+  })
+}
+
+function sweepConnections(state: BrokerState, retry: boolean): void {
+  const now = state.uptime_ms
+  const connect_ms = state.settings.connect_timeout_s * 1000
+  for (const c of state.connections) {
+    const silent_ms = now - c.heard_ms
+    if (c.phase === 'waiting') {
+      if (now - c.made_ms > connect_ms) {
+        state.stats.connectTimeouts++
+        c.finish(new Error('connect did not arrive in time'))
+        c.transport.destroy()
+      }
+    } else if (c.phase === 'connected') {
+      // One and a half times what the client promised [MQTT-3.1.2-24]. While we do not read, its silence is ours.
+      if (c.keepalive_s > 0 && silent_ms > c.keepalive_s * 1500 && !c.waiting) {
+        state.stats.keepaliveTimeouts++
+        state.hooks.emit('keepaliveTimeout', c)
+        c.finish(new Error('keep alive timeout'))
+        c.transport.destroy()
+      } else if (retry && c.session !== null && c.session.mailbox.inFlight > 0) c.session.mailbox.retry()
+    }
+  }
+}

@@ -1,0 +1,80 @@
+/** PUBLISH packets for 3.1 and 3.1.1 subscribers, written straight into a connection's output: one copy of the body, no encoder. */
+import type { MessageView } from '../store/message.js'
+import type { Inbound } from './message.js'
+import type { Output } from './output.js'
+import { FLAG_QOS, FLAG_RETAIN } from './ports.js'
+
+/** Bytes of the fixed header before a body of `bodyBytes`. */
+export function headerBytes(bodyBytes: number): number {
+  return bodyBytes < 128 ? 2 : bodyBytes < 16_384 ? 3 : bodyBytes < 2_097_152 ? 4 : 5
+}
+
+/** Writes first byte and Remaining Length at `at`; returns the offset behind them. */
+function writeHeader(out: Buffer, at: number, first: number, bodyBytes: number): number {
+  out[at++] = first
+  let left = bodyBytes
+  while (left > 127) {
+    out[at++] = (left & 0x7f) | 0x80
+    left >>>= 7
+  }
+  out[at++] = left
+  return at
+}
+
+/**
+ * A stored or waiting message. `flags` as in `ports.ts`; at QoS 0 the room for the packet identifier is left out.
+ */
+export function writePublish(output: Output, m: MessageView, flags: number, packetId: number, dup: boolean): void {
+  const qos = flags & FLAG_QOS
+  const first = 0x30 | (dup ? 8 : 0) | (qos << 1) | ((flags & FLAG_RETAIN) !== 0 ? 1 : 0)
+  if (qos === 0) {
+    writeWithoutRoom(output, m, first, 2)
+    return
+  }
+  const bodyBytes = m.end - m.bodyStart
+  const bytes = headerBytes(bodyBytes) + bodyBytes
+  const out = output.reserve(bytes)
+  const at = writeHeader(out, output.at(), first, bodyBytes)
+  copyBytes(m.buffer, m.bodyStart, m.end, out, at)
+  const room = at + (m.payloadStart - m.bodyStart) - 2
+  out[room] = packetId >>> 8
+  out[room + 1] = packetId & 0xff
+  output.advance(bytes)
+}
+
+/** The message that is being admitted, at QoS 0: its packet as it came where that is possible. */
+export function writePublishQos0(output: Output, m: Inbound, retain: boolean): void {
+  const first = retain ? 0x31 : 0x30
+  if (m.packetStart >= 0) {
+    const bytes = m.end - m.packetStart
+    const out = output.reserve(bytes)
+    const at = output.at()
+    copyBytes(m.buffer, m.packetStart, m.end, out, at)
+    out[at] = first
+    output.advance(bytes)
+    return
+  }
+  writeWithoutRoom(output, m, first, m.room ? 2 : 0)
+}
+
+function writeWithoutRoom(output: Output, m: MessageView, first: number, room: number): void {
+  const topicEnd = m.payloadStart - room
+  const bodyBytes = topicEnd - m.bodyStart + m.end - m.payloadStart
+  const bytes = headerBytes(bodyBytes) + bodyBytes
+  const out = output.reserve(bytes)
+  const at = writeHeader(out, output.at(), first, bodyBytes)
+  copyBytes(m.buffer, m.bodyStart, topicEnd, out, at)
+  copyBytes(m.buffer, m.payloadStart, m.end, out, at + topicEnd - m.bodyStart)
+  output.advance(bytes)
+}
+
+/** Below this a loop is quicker than the call into native code. */
+const LOOP_BYTES_MAX = 48
+
+function copyBytes(from: Buffer, start: number, end: number, to: Buffer, at: number): void {
+  if (end - start > LOOP_BYTES_MAX) {
+    from.copy(to, at, start, end)
+    return
+  }
+  for (let i = start; i < end; i++) to[at++] = from[i]
+}

@@ -1,0 +1,87 @@
+/**
+ * Plugin: every session has a queue of its own. A persistent session's is durable and lives in the store's packed log; a clean one's lives in
+ * memory. Delivery is leased from it by a driver that another plugin brings (`qos-retry`).
+ */
+import type { BrokerApi, Plugin } from '../../broker/plugin.js'
+import type { Mailbox } from '../../broker/ports.js'
+import { type Engine, openEngine } from '../../queue/engine.js'
+import type { Departure, QueueLimits, SessionQueue } from '../../queue/queue.js'
+import type { MessageView } from '../../store/message.js'
+import type { Store } from '../../store/store.js'
+import type { CommitPoint } from '../../store/waiter.js'
+import { SessionMailboxes } from './mailboxes.js'
+
+export interface DurableQueuesOptions {
+  /** Bounds of one session's queue. `reject` is not for sessions: a full one never holds up a publisher. */
+  readonly limits: QueueLimits & { overflow: 'drop_oldest' | 'drop_newest' }
+}
+
+export const defaultSessionLimits: DurableQueuesOptions['limits'] = {
+  max_messages: 100_000,
+  max_bytes: 256 * 1024 * 1024,
+  overflow: 'drop_oldest',
+}
+
+/** What a driver gets for each session. */
+export interface SessionStorage {
+  readonly store: Store
+  readonly commit: CommitPoint
+  /** A message of its own for one queue. */
+  append(queue: SessionQueue, message: MessageView, flags: number): boolean
+  /** Moves a leased entry's message to the session's dead-letter queue. */
+  bury(queue: SessionQueue, clientId: string, message: MessageView, flags: number): void
+}
+
+/** A mailbox whose copies can be held back until a commit. */
+export interface DrivenMailbox extends Mailbox {
+  readonly queue: SessionQueue
+  /** Keeps a copy of `message` until the open group is committed, then appends it to the (volatile) queue. */
+  hold(message: MessageView, flags: number): void
+  /** True while held copies wait: later ones of QoS 2 must wait behind them. */
+  readonly holding: boolean
+}
+
+export interface Driver {
+  mailbox(queue: SessionQueue, clientId: string, storage: SessionStorage, maybeSent: number): DrivenMailbox
+  /** Reads what was under way in durable sessions; after this `mailbox` is called for each. */
+  load(store: Store): Promise<void>
+}
+
+/** What this plugin offers to those that need it. */
+export interface DurableQueues {
+  /** Says how messages go out. Exactly one plugin does. */
+  deliverWith(driver: Driver): void
+  /** The engine on the store that is open now; undefined before the first. */
+  readonly engine: Engine | undefined
+  /** Entries that left, by reason, over all engines of this process. */
+  departures(): Record<Departure, number>
+}
+
+export function durableQueues(options: Partial<DurableQueuesOptions> = {}): Plugin {
+  const limits = options.limits ?? defaultSessionLimits
+  let driver: Driver | undefined
+  let engine: Engine | undefined
+  return {
+    name: 'durable-queues',
+    setup(api: BrokerApi) {
+      const offer: DurableQueues = {
+        deliverWith(d) {
+          driver = d
+        },
+        get engine() {
+          return engine
+        },
+        departures: () => engine?.departures.session ?? ({} as Record<Departure, number>),
+      }
+      api.share('durable-queues', offer)
+      api.keepMessages(async (store) => {
+        if (driver === undefined) throw new Error('durable-queues has nothing that delivers: add the qos-retry plugin')
+        engine?.close()
+        engine = await openEngine({ store, clock: api.clock, log: api.log })
+        await driver.load(store)
+        return new SessionMailboxes(engine, store, driver, limits)
+      })
+      api.onClose(() => engine?.close())
+    },
+  }
+}

@@ -1,0 +1,48 @@
+/**
+ * Plugin: QoS 1 and 2 towards subscribers. In-flight window, packet identifiers, DUP, resending, attempts and the dead-letter queue, on top of
+ * the queues of `durable-queues`.
+ */
+import type { BrokerApi, Plugin } from '../../broker/plugin.js'
+import { pubrelFields, pubrels } from '../../store/keys.js'
+import type { DurableQueues } from '../durable-queues/index.js'
+import { Outbox, type RetryRules } from './outbox.js'
+import type { Released } from './released.js'
+
+export interface QosRetryOptions {
+  /** Resend to a 3.1.1 client after so long without an acknowledgement, doubling each time; 0: only when it reconnects. */
+  readonly interval_ms: number
+  /** Hand-outs after which a message goes to the dead-letter queue; 0: no limit. */
+  readonly max_attempts: number
+}
+
+export const defaultQosRetry: QosRetryOptions = { interval_ms: 30_000, max_attempts: 0 }
+
+export function qosRetry(options: Partial<QosRetryOptions> = {}): Plugin {
+  return {
+    name: 'qos-retry',
+    needs: ['durable-queues'],
+    setup(api: BrokerApi) {
+      const rules: RetryRules = { ...defaultQosRetry, ...options, clock: api.clock, log: api.log }
+      /** PUBREL handshakes found at the start, by session, in the order in which PUBREC came. */
+      let left = new Map<number, Released[]>()
+      api.use<DurableQueues>('durable-queues').deliverWith({
+        async load(store) {
+          left = new Map()
+          for await (const row of store.disk.scan(pubrels)) {
+            const { sessionId, seq } = pubrelFields(row.key)
+            const packetId = row.value.readUInt16BE(0)
+            const list = left.get(sessionId)
+            if (list === undefined) left.set(sessionId, [{ packetId, seq }])
+            else list.push({ packetId, seq })
+          }
+        },
+        mailbox(queue, clientId, storage, maybeSent) {
+          const outbox = new Outbox(queue, clientId, storage, rules, maybeSent)
+          for (const released of left.get(queue.id) ?? []) outbox.restore(released)
+          left.delete(queue.id)
+          return outbox
+        },
+      })
+    },
+  }
+}

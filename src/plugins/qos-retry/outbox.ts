@@ -1,0 +1,324 @@
+/**
+ * The sending half of QoS 1 and 2 for one session [MQTT-4.3.2, 4.3.3, 4.4.0]: a window of messages leased from the session's queue.
+ *
+ *   waiting in the queue ──lease──▶ sent ──PUBACK──▶ gone
+ *                                    │ └─PUBREC──▶ released (stored) ──PUBCOMP──▶ gone
+ *                                    └ connection lost: back to its old place, sent again with DUP
+ *
+ * Always true:
+ * - a packet identifier is 1 + (place in the queue mod 65,535), so a message has the same one after a reconnect or restart, without a row for it; when
+ *   that identifier is still in use by a message 65,535 places before, delivery waits for it;
+ * - first deliveries are in queue order; what was sent before a connection was lost comes first, in its old order [MQTT-4.6.0-1];
+ * - PUBREL leaves only when PUBREC is stored;
+ * - nothing is sent again while bytes of earlier writes are still in our own buffer.
+ */
+import type { AckOutcome, Deliverer } from '../../broker/ports.js'
+import { FLAG_QOS } from '../../broker/ports.js'
+import type { Clock } from '../../core/clock.js'
+import { PACKET_ID_MAX } from '../../core/limits.js'
+import type { Log } from '../../core/log.js'
+import type { Entry, SessionQueue } from '../../queue/queue.js'
+import { pubrelKey } from '../../store/keys.js'
+import type { MessageView } from '../../store/message.js'
+import type { Waiter } from '../../store/waiter.js'
+import type { DrivenMailbox, SessionStorage } from '../durable-queues/index.js'
+import { Held } from './held.js'
+import type { QosRetryOptions } from './index.js'
+import type { Released } from './released.js'
+
+export interface RetryRules extends QosRetryOptions {
+  readonly clock: Clock
+  readonly log: Log
+}
+
+/** Back-off stops doubling here. */
+const RETRY_DOUBLINGS_MAX = 6
+
+class InFlight {
+  entry: Entry | null
+  readonly seq: number
+  /** True once PUBREC came: PUBREL is due or out. */
+  released = false
+  /** PUBREL may go: its PUBREC is stored. */
+  stored = false
+  sentAt: number
+  resends = 0
+  constructor(entry: Entry | null, seq: number, sentAt: number) {
+    this.entry = entry
+    this.seq = seq
+    this.sentAt = sentAt
+  }
+}
+
+export class Outbox implements DrivenMailbox, Waiter {
+  readonly queue: SessionQueue
+  private readonly clientId: string
+  private readonly storage: SessionStorage
+  private readonly rules: RetryRules
+  /** By packet identifier, in the order of sending. Null while nothing is under way, as for most of an idle fleet. */
+  private window: Map<number, InFlight> | null = null
+  private held: Held | null = null
+  private to: Deliverer | null = null
+  /** An entry that was leased and whose bytes are being read from the store. */
+  private loading: Entry | null = null
+  private pumping = false
+  /** So many of the first messages may have been sent before the start. */
+  private maybeSent: number
+
+  constructor(queue: SessionQueue, clientId: string, storage: SessionStorage, rules: RetryRules, maybeSent: number) {
+    this.queue = queue
+    this.clientId = clientId
+    this.storage = storage
+    this.rules = rules
+    this.maybeSent = maybeSent
+  }
+
+  get id(): number {
+    return this.queue.durable ? this.queue.id : 0
+  }
+
+  get inFlight(): number {
+    return this.window === null ? 0 : this.window.size
+  }
+
+  get waiting(): number {
+    const { ready, leased } = this.queue.counts()
+    return ready + leased
+  }
+
+  get holding(): boolean {
+    return this.held !== null && !this.held.empty
+  }
+
+  hold(message: MessageView, flags: number): void {
+    if (this.held === null) this.held = new Held(this.queue, this.storage)
+    this.held.add(message, flags)
+  }
+
+  /** A handshake that the start found in the store. */
+  restore({ packetId, seq }: Released): void {
+    const flight = new InFlight(null, seq, 0)
+    flight.released = true
+    flight.stored = true
+    this.flights().set(packetId, flight)
+  }
+
+  attach(to: Deliverer): void {
+    this.to = to
+    this.queue.onReady = () => this.pump()
+    const now = this.rules.clock.uptime_ms()
+    if (this.window !== null) {
+      for (const [packetId, flight] of this.window) {
+        flight.sentAt = now
+        flight.resends = 0
+        if (flight.stored) to.sendPubrel(packetId)
+      }
+    }
+    this.pump()
+  }
+
+  detach(): number {
+    this.to = null
+    this.queue.onReady = null
+    this.loading = null
+    let sent = 0
+    if (this.window !== null) {
+      for (const [packetId, flight] of this.window) {
+        if (flight.released) continue
+        sent++
+        this.window.delete(packetId)
+      }
+      if (this.window.size === 0) this.window = null
+    }
+    this.queue.releaseAll()
+    return Math.min(sent + this.maybeSent, PACKET_ID_MAX)
+  }
+
+  discard(): number {
+    return this.queue.purge()
+  }
+
+  pump(): void {
+    if (this.pumping) return
+    this.pumping = true
+    try {
+      while (this.sendNext());
+    } finally {
+      this.pumping = false
+    }
+  }
+
+  /** Sends one message. False when there is none, no room for one, or its bytes must be read first. */
+  private sendNext(): boolean {
+    const { to, queue } = this
+    if (to === null || this.loading !== null || this.inFlight >= to.window || !to.writable) return false
+    const index = queue.peekIndex()
+    if (index < 0) return false
+    const packetId = 1 + (index % PACKET_ID_MAX)
+    if (this.window?.has(packetId) === true) return false
+    const entry = queue.lease()
+    if (entry === undefined) return false
+    const message = queue.read(entry)
+    if (message === undefined) {
+      this.load(entry)
+      return false
+    }
+    this.send(to, entry, message, packetId)
+    return true
+  }
+
+  private send(to: Deliverer, entry: Entry, message: MessageView, packetId: number): void {
+    if (message.expiresAt !== 0 && message.expiresAt <= this.rules.clock.now()) {
+      this.queue.ack(entry, 'expired')
+      return
+    }
+    const { max_attempts } = this.rules
+    if (max_attempts > 0 && entry.attempts > max_attempts) {
+      this.bury(entry, message)
+      return
+    }
+    const again = this.maybeSent > 0 || entry.attempts > 1
+    if (this.maybeSent > 0) this.maybeSent--
+    this.flights().set(packetId, new InFlight(entry, entry.seq, this.rules.clock.uptime_ms()))
+    if (to.sendPublish(message, entry.flags, packetId, again)) return
+    // A hook kept it from this client: it is done with.
+    this.window?.delete(packetId)
+    this.queue.ack(entry, 'refused')
+  }
+
+  /** Not at once: this may run in the middle of another message's admission, and the dead-letter queue needs one of its own. */
+  private bury(entry: Entry, message: MessageView): void {
+    queueMicrotask(() => {
+      this.storage.bury(this.queue, this.clientId, message, entry.flags)
+      this.queue.ack(entry, 'dead')
+      this.pump()
+    })
+  }
+
+  private load(entry: Entry): void {
+    this.loading = entry
+    const to = this.to
+    this.queue.load(entry).then(
+      () => this.loaded(entry, to),
+      (error: unknown) => {
+        this.rules.log.error({ err: error, client: this.clientId }, 'a waiting message cannot be read')
+        if (this.loading === entry) this.loading = null
+      },
+    )
+  }
+
+  private loaded(entry: Entry, to: Deliverer | null): void {
+    // The connection may have gone meanwhile, and the entry back to its place with it.
+    if (this.loading !== entry || this.to !== to || to === null) return
+    this.loading = null
+    const message = this.queue.read(entry)
+    if (message === undefined) this.load(entry)
+    else {
+      this.send(to, entry, message, 1 + (entry.index % PACKET_ID_MAX))
+      this.pump()
+    }
+  }
+
+  acked(packetId: number): AckOutcome {
+    const flight = this.window?.get(packetId)
+    if (flight === undefined) return 'unknown'
+    const entry = flight.entry
+    if (entry === null || (entry.flags & FLAG_QOS) !== 1) return 'wrong'
+    this.window?.delete(packetId)
+    this.queue.ack(entry)
+    this.pump()
+    return 'ok'
+  }
+
+  received(packetId: number): AckOutcome {
+    const flight = this.window?.get(packetId)
+    if (flight === undefined) return 'unknown'
+    if (flight.released) {
+      // A PUBREC that was sent again: so is PUBREL, when the first is stored.
+      if (flight.stored) this.to?.sendPubrel(packetId)
+      return 'ok'
+    }
+    const entry = flight.entry
+    if (entry === null || (entry.flags & FLAG_QOS) !== 2) return 'wrong'
+    flight.released = true
+    flight.entry = null
+    // The order of PUBRELs is the order of PUBRECs [MQTT-4.6.0-4].
+    this.window?.delete(packetId)
+    this.window?.set(packetId, flight)
+    this.queue.ack(entry)
+    if (!this.queue.durable) {
+      flight.stored = true
+      this.to?.sendPubrel(packetId)
+      return 'ok'
+    }
+    const value = Buffer.allocUnsafe(2)
+    value.writeUInt16BE(packetId, 0)
+    const { journal } = this.storage.store
+    journal.put(pubrelKey(this.queue.id, flight.seq), value)
+    journal.wait(this, packetId, journal.openGroup)
+    return 'ok'
+  }
+
+  completed(packetId: number): AckOutcome {
+    const flight = this.window?.get(packetId)
+    if (flight === undefined) return 'unknown'
+    if (!flight.released) return 'wrong'
+    this.window?.delete(packetId)
+    if (this.queue.durable) this.storage.store.journal.del(pubrelKey(this.queue.id, flight.seq))
+    this.pump()
+    return 'ok'
+  }
+
+  committed(packetId: number): void {
+    const flight = this.window?.get(packetId)
+    if (flight === undefined || !flight.released || flight.stored) return
+    flight.stored = true
+    flight.sentAt = this.rules.clock.uptime_ms()
+    this.to?.sendPubrel(packetId)
+  }
+
+  commitFailed(_packetId: number): void {
+    // Every connection is closed and every mailbox made anew when a commit fails.
+  }
+
+  retry(): void {
+    const { interval_ms } = this.rules
+    const to = this.to
+    if (interval_ms === 0 || to === null || this.window === null || !to.resendsLive || to.unsent) return
+    const now = this.rules.clock.uptime_ms()
+    for (const [packetId, flight] of this.window) {
+      const wait_ms = interval_ms * 2 ** Math.min(flight.resends, RETRY_DOUBLINGS_MAX)
+      if (now - flight.sentAt < wait_ms) continue
+      if (!to.writable) return
+      this.resend(to, packetId, flight, now)
+    }
+  }
+
+  private resend(to: Deliverer, packetId: number, flight: InFlight, now: number): void {
+    if (flight.released) {
+      if (!flight.stored) return
+      to.sendPubrel(packetId)
+    } else {
+      const entry = flight.entry as Entry
+      const message = this.queue.read(entry)
+      if (message === undefined) {
+        this.queue.load(entry).catch(() => {})
+        return
+      }
+      if (this.rules.max_attempts > 0 && entry.attempts >= this.rules.max_attempts) {
+        this.window?.delete(packetId)
+        this.bury(entry, message)
+        return
+      }
+      entry.attempts++
+      to.sendPublish(message, entry.flags, packetId, true)
+    }
+    flight.sentAt = now
+    flight.resends++
+  }
+
+  private flights(): Map<number, InFlight> {
+    if (this.window === null) this.window = new Map()
+    return this.window
+  }
+}

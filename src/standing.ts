@@ -1,0 +1,108 @@
+/**
+ * Keeps the broker on its feet: opens the store, and after a commit that failed closes it, opens it again with back-off until that
+ * succeeds, and rebuilds everything through the same code as a start. A handle that failed a write is never written to again: it may
+ * accept and even "sync" what is gone after a restart (design §5).
+ *
+ * States: *closed* → *open* (ready) → *failed* (not ready, no connection) → *open* again; → *closed* from any.
+ */
+import type { Broker } from './broker/broker.js'
+import type { AqueductError } from './core/errors.js'
+import type { Log } from './core/log.js'
+import type { Readiness } from './http/health.js'
+import { openStore, type Store, type StoreOptions } from './store/store.js'
+
+const REOPEN_FIRST_MS = 250
+const REOPEN_MAX_MS = 5_000
+
+export class Standing {
+  store: Store | undefined
+  /** Times a failed store was opened again, and commits that failed. */
+  reopened = 0
+  failures = 0
+  private state: 'closed' | 'open' | 'failed' = 'closed'
+  private reason = 'starting'
+  private reopening: Promise<void> | undefined
+  private readonly broker: Broker
+  private readonly options: StoreOptions
+  private readonly log: Log
+
+  constructor(broker: Broker, options: StoreOptions, log: Log) {
+    this.broker = broker
+    this.options = options
+    this.log = log
+  }
+
+  /** The first start. Rejects with what is wrong with the folder. */
+  async open(): Promise<void> {
+    await this.build()
+  }
+
+  readiness(): Readiness {
+    if (this.state !== 'open') return { ready: false, reason: this.reason }
+    if (this.store?.full === true)
+      return { ready: false, reason: 'less than store.min_free_bytes is free: new messages are refused' }
+    return { ready: true }
+  }
+
+  async close(): Promise<void> {
+    const failed = this.state === 'failed'
+    this.state = 'closed'
+    this.reason = 'stopping'
+    if (failed) await this.reopening
+    await this.store?.close()
+    this.store = undefined
+  }
+
+  private async build(): Promise<void> {
+    const began = this.options.clock.uptime_ms()
+    const store = await openStore(this.options)
+    store.onFailed = (error) => this.failed(store, error)
+    try {
+      const found = await this.broker.open(store)
+      this.store = store
+      this.state = 'open'
+      const ms = Math.round(this.options.clock.uptime_ms() - began)
+      this.log.info({ ...found, ms, path: this.options.path, durability: this.options.durability }, 'store open')
+    } catch (error) {
+      this.broker.suspend()
+      await store.close().catch(() => {})
+      throw error
+    }
+  }
+
+  private failed(store: Store, error: AqueductError): void {
+    if (this.state === 'closed' || store !== this.store) return
+    this.failures++
+    this.state = 'failed'
+    this.reason = `a commit failed: ${error.message}`
+    this.log.error(
+      { err: error, path: this.options.path },
+      'a commit failed: nothing is acknowledged until the store is open again',
+    )
+    this.broker.suspend()
+    this.reopening = this.reopen(store)
+  }
+
+  private async reopen(failed: Store): Promise<void> {
+    this.store = undefined
+    await failed.close().catch(() => {})
+    let wait_ms = REOPEN_FIRST_MS
+    let said = ''
+    while (this.state === 'failed') {
+      await new Promise<void>((resolve) => this.options.clock.after(wait_ms, resolve))
+      wait_ms = Math.min(wait_ms * 2, REOPEN_MAX_MS)
+      if ((this.state as string) !== 'failed') return
+      try {
+        await this.build()
+        this.reopened++
+        this.log.warn({ path: this.options.path }, 'the store is open again')
+      } catch (error) {
+        const why = error instanceof Error ? error.message : String(error)
+        this.reason = `the store cannot be opened again yet: ${why}`
+        // Once per reason, not once per try.
+        if (why !== said) this.log.error({ err: error, path: this.options.path }, 'the store cannot be opened again yet')
+        said = why
+      }
+    }
+  }
+}
