@@ -86,6 +86,12 @@ export class Source {
     return plain.flatMap((topic) => [this.make(topic, 1, round, false), this.make(topic, 2, round, false)])
   }
 
+  /** Goes on after a message that another source made. */
+  skip(topic: string, qos: QoS, number: number): void {
+    const stream = `${topic}|${qos}`
+    this.numbers.set(stream, Math.max(this.numbers.get(stream) ?? 0, number + 1))
+  }
+
   make(topic: string, qos: QoS, round: number, retain: boolean): Message {
     const stream = `${topic}|${qos}`
     const number = this.numbers.get(stream) ?? 0

@@ -40,9 +40,9 @@ export class Publisher {
     this.record = record
   }
 
-  /** As a publisher that had `list` unacknowledged when it lost its connection. */
-  restore(list: readonly InFlight[]): void {
-    this.known = true
+  /** As a publisher that had `list` unacknowledged when it lost its connection; `known`: it had seen a CONNACK. */
+  restore(list: readonly InFlight[], known: boolean): void {
+    this.known = known
     for (const flight of list) this.in_flight.set(flight.id, { ...flight })
     this.last_id = list.reduce((top, flight) => Math.max(top, flight.id), 0)
   }

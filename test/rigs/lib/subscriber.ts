@@ -36,6 +36,7 @@ export class Subscriber {
     this.onHeard = onHeard
   }
 
+  /** As a subscriber that has subscribed before and holds these identifiers. */
   restore(open_ids: Iterable<number>): void {
     this.known = true
     for (const id of open_ids) this.open_ids.add(id)
