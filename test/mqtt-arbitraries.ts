@@ -91,7 +91,7 @@ export function propertiesOf(packetType: number): fc.Arbitrary<Properties> {
   const fields: Record<string, fc.Arbitrary<unknown>> = {}
   for (const property of PROPERTIES) if (isAllowedIn(property, packetType)) fields[property.name] = propertyValue(property)
   return fc.record(fields, { requiredKeys: [] }).map((record) => {
-    const properties = record as Properties
+    const properties: Properties = { ...record }
     if (properties.authenticationMethod === undefined) delete properties.authenticationData
     if (properties.userProperties?.length === 0) delete properties.userProperties
     if (packetType === type.SUBSCRIBE && properties.subscriptionIdentifiers) properties.subscriptionIdentifiers.length = 1

@@ -120,19 +120,24 @@ describe.each(sample.VERSIONS)('version %i', (version) => {
         if (isFault(ours) || version === 3) return
         const { buf } = packetWith(bytes[0], body, new Uint8Array(0))
         const theirs = sample.oracleRead(buf, version)
-        // Not of interest: what our ack reader drops, and what theirs loses (see mqtt-oracle.test.ts).
+        // Our ack reader drops properties.
         if (/^pub(ack|rec|rel|comp)$/.test(String(theirs.cmd))) delete theirs.properties
-        if (losesValues(theirs)) return
-        expect(ours).toEqual(theirs)
+        expect(withoutUserProperties(ours as sample.Meaning)).toEqual(withoutUserProperties(theirs))
       }),
       { ...runs, numRuns: runs.numRuns * 3 },
     )
   })
 })
 
-/** True where a user property may have come after an empty one of its name: `mqtt-packet` has lost that one. */
-function losesValues(packet: sample.Meaning): boolean {
-  return JSON.stringify(packet).includes('"userProperties"')
+/** `mqtt-packet` loses user properties after an empty one of the same name (unaltered ones are compared in mqtt-oracle.test.ts). */
+function withoutUserProperties(packet: sample.Meaning): sample.Meaning {
+  const copy = { ...packet }
+  for (const key of ['properties', 'will']) {
+    const inner = copy[key]
+    if (typeof inner === 'object' && inner !== null) copy[key] = withoutUserProperties({ ...inner })
+  }
+  delete copy.userProperties
+  return copy
 }
 
 describe('the property block of PUBLISH as bytes', () => {

@@ -22,7 +22,7 @@ import * as sample from './mqtt-arbitraries.js'
 const SUBACK_REASONS = [0x00, 0x01, 0x02, 0x80, 0x83, 0x87, 0x8f, 0x91, 0x97, 0x9e, 0xa1, 0xa2]
 const UNSUBACK_REASONS = [0x00, 0x11, 0x80, 0x83, 0x87, 0x8f, 0x91]
 const packetId = fc.integer({ min: 1, max: 0xffff })
-const runs = { numRuns: 300 }
+const runs = { numRuns: 150 }
 
 /** A packet in a larger buffer: offsets that are right only at 0 would show. */
 function embedded(packet: Buffer): { buf: Buffer; start: number; end: number } {
