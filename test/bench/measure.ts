@@ -65,10 +65,11 @@ export interface Run {
 function execute(
   command: readonly string[],
   timeoutMs: number,
+  signal: AbortSignal,
 ): Promise<{ code: number | null; stdout: string; stderr: string }> {
   return new Promise((resolve, reject) => {
     const [program = '', ...args] = command
-    const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'], timeout: timeoutMs })
+    const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'], timeout: timeoutMs, signal })
     let stdout = ''
     let stderr = ''
     child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text))
@@ -88,18 +89,19 @@ export function problemOf(result: LoadResult): string | undefined {
   return words.length > 0 ? words.join(', ') : undefined
 }
 
-/** Runs a command that prints one JSON line. `pid` is the server whose CPU is not foreign. */
+/** Runs a command that prints one JSON line. `pid` is the server whose CPU is not foreign. @throws AbortError */
 export async function measure(
   command: readonly string[],
   labels: { readonly work: string; readonly peer: string; readonly round: number },
   pid: number,
   timeoutMs: number,
   cpu: 0 | 1,
+  signal: AbortSignal,
 ): Promise<Run> {
   const before = cpuTotals()
   const serverBefore = cpuOf(pid)
   const started = performance.now()
-  const { code, stdout, stderr } = await execute([...pin(cpu), ...command], timeoutMs)
+  const { code, stdout, stderr } = await execute([...pin(cpu), ...command], timeoutMs, signal)
   const wall_s = (performance.now() - started) / 1e3
   const after = cpuTotals()
   let result: LoadResult | undefined

@@ -18,15 +18,17 @@ export const say = (text: string): void => void process.stderr.write(`${text}\n`
 export class Bench {
   readonly #options: Options
   readonly #tools: Tools
+  readonly #signal: AbortSignal
   readonly #file: string
   readonly #peers = new Map<PeerName, Peer>()
   #fresh: Peer | undefined
   readonly #counts = new Map<string, number>()
   readonly runs: Run[] = []
 
-  constructor(options: Options, tools: Tools) {
+  constructor(options: Options, tools: Tools, signal: AbortSignal) {
     this.#options = options
     this.#tools = tools
+    this.#signal = signal
     const folder = join(BUILD, 'results')
     mkdirSync(folder, { recursive: true })
     this.#file = join(folder, `${new Date().toISOString().replaceAll(':', '-').slice(0, 19)}.jsonl`)
@@ -40,13 +42,8 @@ export class Bench {
   async header(): Promise<string[]> {
     const { dir, peers } = this.#options
     const m = describeMachine(dir)
-    const probe = await measure(
-      [this.#tools.disk, 'probe', dir, '2000'],
-      { work: 'fsync', peer: 'disk', round: 0 },
-      0,
-      120_000,
-      0,
-    )
+    const labels = { work: 'fsync', peer: 'disk', round: 0 }
+    const probe = await measure([this.#tools.disk, 'probe', dir, '2000'], labels, 0, 120_000, 0, this.#signal)
     const ms = (us: number | undefined): string => (us === undefined ? '?' : (us / 1e3).toFixed(2))
     const fsync = probe.result?.ack_us
     this.record({ machine: m, fsync, options: { ...this.#options, works: this.#options.works.map((w) => w.name) } })
@@ -115,7 +112,7 @@ export class Bench {
     const rate = w.rate ?? 1
     const messages = 20 * (round === 0 ? w.n : measuredCount(w, 0, this.#options.scale))
     const command = [this.#tools.disk, 'open', this.#options.dir, String(rate), String(messages), '128']
-    return await measure(command, { work: w.name, peer: 'disk', round }, 0, 600_000, 0)
+    return await measure(command, { work: w.name, peer: 'disk', round }, 0, 600_000, 0, this.#signal)
   }
 
   /** The running server for a workload; `idle` gets one of its own: memory per connection only shows where nothing else was served. */
@@ -148,7 +145,7 @@ export class Bench {
       ...(w.kind === 'idle' ? [] : ['-n', String(count)]),
       ...['-p', String(peer.port), '--pid', String(peer.pid), '--max-s', '120', '-i', `${w.name}-${round}-`],
     ]
-    const run = await measure(command, labels, peer.pid, 600_000, 1)
+    const run = await measure(command, labels, peer.pid, 600_000, 1, this.#signal)
     if (round === 0 && run.result !== undefined) {
       const secs = (['run', 'in', 'out'] as const).reduce((sum, phase) => sum + (run.result?.[phase]?.secs ?? 0), 0)
       this.#counts.set(key, measuredCount(w, secs, this.#options.scale))
