@@ -133,6 +133,7 @@ describe('Router', () => {
         expect(router.add(filter, s, [])).toBe(true)
         expect(ids(router.match('a/b'))).toEqual(subscribers.slice(0, s.id + 1).map((x) => x.id))
         expect(router.add(filter, s, ['again'])).toBe(false)
+        expect(router.match('a/b').map((m) => m.options)).toEqual(Array(s.id + 1).fill(['again']))
       }
       expect(router.filters).toBe(1)
       for (const s of subscribers) {
