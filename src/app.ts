@@ -4,7 +4,10 @@
  */
 
 import { metricsOf } from './app-metrics.js'
-import { type Broker, createBroker } from './broker/broker.js'
+import { type Aedes, type Broker, createBroker } from './broker/broker.js'
+import type { Plugin } from './broker/plugin.js'
+import type { UserOptions } from './broker/seams.js'
+import type { BrokerSettings } from './broker/settings.js'
 import type { Settings } from './config/schema.js'
 import { systemClock } from './core/clock.js'
 import { type Log, silentLog } from './core/log.js'
@@ -16,6 +19,54 @@ import { createWebSocketListener } from './listeners/websocket.js'
 import { durableQueues } from './plugins/durable-queues/index.js'
 import { qosRetry } from './plugins/qos-retry/index.js'
 import { Standing } from './standing.js'
+import type { StoreOptions } from './store/store.js'
+
+/** A broker on its store, without listeners: what a program builds on. */
+export interface AqueductOptions {
+  /** Where and how firmly messages are kept. Default: `./data`, flushed before each acknowledgement. */
+  readonly store?: Partial<Omit<StoreOptions, 'clock' | 'log' | 'disk'>>
+  /** Default: `durableQueues()` and `qosRetry()`. Given, it must bring something that keeps messages and something that delivers them. */
+  readonly plugins?: readonly Plugin[]
+  readonly broker?: Partial<BrokerSettings>
+  /** Hooks and other options of Aedes (`authenticate`, `authorizePublish`, …). */
+  readonly aedes?: UserOptions
+  readonly log?: Log
+}
+
+export interface Aqueduct {
+  readonly broker: Broker
+  /** An `Aedes` instance: hooks, events, `handle(stream)`, `publish`, `subscribe`. */
+  readonly aedes: Aedes
+  readonly standing: Standing
+  /** Ends clients (their wills go out), commits what is under way, closes the store. */
+  close(): Promise<void>
+}
+
+/** Opens the store and builds the broker on it. Rejects with an `AqueductError`, and leaves nothing open then. */
+export async function createAqueduct(o: AqueductOptions = {}): Promise<Aqueduct> {
+  const log = o.log ?? silentLog
+  const closing = new Closing(systemClock)
+  const broker = await createBroker({
+    plugins: o.plugins ?? [durableQueues(), qosRetry()],
+    attachStream: (stream, request, accept) => void acceptStream(stream, request, { accept, closing, log }),
+    settings: o.broker ?? {},
+    aedes: o.aedes ?? {},
+    log,
+  })
+  const store = { path: './data', durability: 'fsync', min_free_bytes: 128 * 1024 * 1024, max_bytes: 0, ...o.store } as const
+  const standing = new Standing(broker, { ...store, clock: systemClock, log }, log)
+  const close = async (): Promise<void> => {
+    await broker.close()
+    await standing.close()
+  }
+  try {
+    await standing.open()
+  } catch (error) {
+    await close()
+    throw error
+  }
+  return { broker, aedes: broker.aedes as unknown as Aedes, standing, close }
+}
 
 export interface AppOptions {
   readonly log?: Log
@@ -23,99 +74,74 @@ export interface AppOptions {
   readonly announce?: (line: string) => void
 }
 
-export interface App {
-  readonly broker: Broker
+export interface App extends Aqueduct {
   /** Ports that are open; undefined for a listener that is off. */
   readonly mqttPort: number | undefined
   readonly httpPort: number | undefined
-  /** Closes listeners, ends clients, commits what is under way and closes the store. */
-  close(): Promise<void>
 }
 
-/** Starts everything: store first, listeners last. Rejects with an `AqueductError` and leaves nothing half started. */
+/** Starts the whole program: store first, listeners last. Rejects with an `AqueductError` and leaves nothing half started. */
 export async function startApp(settings: Settings, o: AppOptions = {}): Promise<App> {
   const log = o.log ?? silentLog
   const clock = systemClock
   const announce = o.announce ?? ((line: string) => void process.stdout.write(`${line}\n`))
-  const broker = await makeBroker(settings, log)
-  const standing = new Standing(broker, storeOptions(settings, log), log)
+  const aqueduct = await createAqueduct({ ...optionsOf(settings), log })
+  const { broker, standing } = aqueduct
+  const { accept } = broker
   let mqtt: TcpListener | undefined
   let http: HttpListener | undefined
-  const webSockets = createWebSocketListener({
-    accept: broker.accept,
-    clock,
-    log,
-    max_message_bytes: settings.mqtt.max_packet_bytes + 5,
-  })
-  const stop = async (): Promise<void> => {
+  const webSockets = createWebSocketListener({ accept, clock, log, max_message_bytes: settings.mqtt.max_packet_bytes + 5 })
+  const close = async (): Promise<void> => {
     // No new work first; then the clients, whose wills still go into the store; then the store.
     const closed = [mqtt?.close(), http?.close()]
     webSockets.close()
-    await broker.close()
-    await standing.close()
+    await aqueduct.close()
     mqtt?.destroyAll()
     webSockets.destroyAll()
     await Promise.all(closed)
   }
   try {
-    await standing.open()
-    if (settings.mqtt.port !== 'off') {
-      mqtt = await listenTcp({
-        host: settings.mqtt.host,
-        port: settings.mqtt.port,
-        setting: 'mqtt.port',
-        accept: broker.accept,
-        clock,
-        log,
-      })
-    }
+    const { host, port } = settings.mqtt
+    if (port !== 'off') mqtt = await listenTcp({ host, port, setting: 'mqtt.port', accept, clock, log })
     if (settings.http.port !== 'off') {
-      const metrics = metricsOf(broker, standing, clock)
-      const readiness = () => standing.readiness()
       http = await startHttp({
         host: settings.http.host,
         port: settings.http.port,
-        readiness,
-        metrics,
+        readiness: () => standing.readiness(),
+        metrics: metricsOf(broker, standing, clock),
         upgrade: webSockets.upgrade,
         clock,
         log,
       })
     }
   } catch (error) {
-    await stop()
+    await close()
     throw error
   }
   if (mqtt !== undefined) announce(`mqtt listening on ${mqtt.address}`)
   if (http !== undefined) announce(`http listening on ${http.address}`)
-  return { broker, mqttPort: mqtt?.port, httpPort: http?.port, close: stop }
+  return { ...aqueduct, mqttPort: mqtt?.port, httpPort: http?.port, close }
 }
 
-function makeBroker(settings: Settings, log: Log): Promise<Broker> {
-  const { mqtt, session, retry } = settings
-  const closing = new Closing(systemClock)
-  return createBroker({
+function optionsOf({ store, mqtt, session, retry }: Settings): AqueductOptions {
+  return {
+    store: { ...store, max_bytes: Number.isFinite(store.max_bytes) ? store.max_bytes : 0 },
     plugins: [
       durableQueues({ limits: { max_messages: session.max_messages, max_bytes: session.max_bytes, overflow: session.overflow } }),
-      qosRetry({ interval_ms: retry.interval_ms, max_attempts: retry.max_attempts }),
+      qosRetry(retry),
     ],
-    attachStream: (stream, request, accept) => void acceptStream(stream, request, { accept, closing, log }),
-    settings: {
-      window: mqtt.window,
-      max_inbound_qos2: mqtt.max_inbound_qos2,
-      max_packet_bytes: mqtt.max_packet_bytes,
-      max_topic_levels: mqtt.max_topic_levels,
-      max_output_bytes: mqtt.max_output_bytes,
-      max_keepalive_s: mqtt.max_keepalive_s,
-      connect_timeout_s: mqtt.connect_timeout_s,
-      deny_subscribe: mqtt.deny_subscribe,
-      session_expiry_s: session.expiry_s,
-    },
-    log,
-  })
+    broker: { ...mqtt, session_expiry_s: session.expiry_s },
+  }
 }
 
-function storeOptions(settings: Settings, log: Log): ConstructorParameters<typeof Standing>[1] {
-  const { path, durability, min_free_bytes, max_bytes } = settings.store
-  return { path, durability, min_free_bytes, max_bytes: Number.isFinite(max_bytes) ? max_bytes : 0, clock: systemClock, log }
+/** What an import took over. */
+export interface Imported {
+  readonly sessions: number
+  readonly messages: number
+  readonly retained: number
+  readonly wills: number
+}
+
+export async function importAedes(_folder: string, _settings: Settings): Promise<Imported> {
+  throw new Error('not yet')
 }

@@ -25,6 +25,8 @@ import { startSweep } from './sweep.js'
 import type { Accept } from './transport.js'
 import { publishLeftWills } from './wills.js'
 
+export type { Aedes } from 'aedes'
+
 export interface BrokerOptions {
   readonly plugins: readonly Plugin[]
   /** Makes transports of the streams that a program gives to `aedes.handle`. */

@@ -1,0 +1,16 @@
+/**
+ * The library's public door.
+ *
+ *     import { createAqueduct } from 'aqueduct'
+ *     const { aedes, close } = await createAqueduct({ store: { path: './data' } })
+ *     net.createServer(aedes.handle).listen(1883)
+ */
+export { type App, type AppOptions, type Aqueduct, type AqueductOptions, createAqueduct, startApp } from './app.js'
+export type { Broker, Found } from './broker/broker.js'
+export type { BrokerApi, Plugin } from './broker/plugin.js'
+export type { BrokerSettings } from './broker/settings.js'
+export { makeSettings } from './config/load.js'
+export type { Settings, SettingsInput } from './config/schema.js'
+export { AqueductError, type ErrorCode, hasCode } from './core/errors.js'
+export { type DurableQueuesOptions, durableQueues } from './plugins/durable-queues/index.js'
+export { type QosRetryOptions, qosRetry } from './plugins/qos-retry/index.js'

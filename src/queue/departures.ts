@@ -1,0 +1,14 @@
+/** Why entries left, counted by kind of queue and reason (design §2, promise 5). */
+import type { Departure, QueueKind } from './queue.js'
+
+export type Tally = Record<Departure, number>
+
+export type Departures = Readonly<Record<QueueKind, Tally>>
+
+export function newDepartures(): Departures {
+  return { session: newTally(), group: newTally(), pull: newTally(), dead: newTally() }
+}
+
+function newTally(): Tally {
+  return { acked: 0, expired: 0, purged: 0, dropped_oldest: 0, dropped_newest: 0, refused: 0, dead: 0, deleted: 0 }
+}

@@ -1,0 +1,102 @@
+/** What goes into an ordered queue and what comes out, in the shapes that doors translate from and to. */
+import { AqueductError } from '../core/errors.js'
+import { type MessageView, messageBytes } from '../store/message.js'
+import { ATTRIBUTES, KEY_BYTES_MAX, PRIORITY_MAX, PRIORITY_MIN, type QueueAttributes } from './attributes.js'
+import type { OrderedEntry } from './ordered-entry.js'
+
+export interface OutgoingMessage {
+  /** Valid during the call. */
+  readonly view: MessageView
+  /** Up to 255 bytes. Means something in `fifo` and `last_value` queues and is carried in all. */
+  readonly key?: string
+  /** 1 (first) to 16 (last); 8 when not given. */
+  readonly priority?: number
+  /** Default: the queue's. */
+  readonly delay_ms?: number
+  /** Up to 255 bytes. */
+  readonly dedup_id?: string
+  /** Milliseconds since 1970, 0 for never; default the view's. The queue's retention bounds it. */
+  readonly expires_at?: number
+}
+
+/**
+ * `stored`: it is in. `duplicate`: its id was known, `seq` is the earlier message. `refused`: the queue is full. `dropped_newest`: the queue
+ * is full and says that new messages are dropped then; the sender is told nothing of it.
+ */
+export interface SendResult {
+  /** Store sequence, from which the public id is made; 0 when nothing was stored. */
+  readonly seq: number
+  readonly outcome: 'stored' | 'duplicate' | 'refused' | 'dropped_newest'
+}
+
+export type ReceiptResult = 'ok' | 'receipt_invalid'
+
+/** One message handed out. */
+export interface Delivery {
+  readonly seq: number
+  /** Place in the queue; with it `peek` and traces name an entry. */
+  readonly place: number
+  readonly receipt: string
+  /** Hand-outs so far, this one included. */
+  readonly attempts: number
+  readonly priority: number
+  /** '' for none. */
+  readonly key: string
+  readonly bytes: number
+  /** Moments in milliseconds since 1970; 0 for none. */
+  readonly acceptedAt: number
+  readonly expiresAt: number
+  readonly firstLeasedAt: number
+  readonly leasedUntil: number
+  /** Dead letters: id of the queue it died in, and when. */
+  readonly origin: number
+  readonly diedAt: number
+  /** Set by `receive`; undefined after a bare `lease`. */
+  message: MessageView | undefined
+}
+
+export function delivery(e: OrderedEntry, receipt: string): Delivery {
+  return {
+    seq: e.seq,
+    place: e.place,
+    receipt,
+    attempts: e.attempts,
+    priority: e.priority,
+    key: e.key,
+    bytes: e.bytes,
+    acceptedAt: e.acceptedAt,
+    expiresAt: e.expiresAt,
+    firstLeasedAt: e.firstLeasedAt,
+    leasedUntil: e.until,
+    origin: e.origin,
+    diedAt: e.diedAt,
+    message: undefined,
+  }
+}
+
+/** Throws `attribute_invalid` or `message_too_large` for what the queue cannot take. */
+export function checkOutgoing(m: OutgoingMessage, a: QueueAttributes): void {
+  const bytes = messageBytes(m.view)
+  if (bytes > a.max_message_bytes) {
+    throw new AqueductError(
+      'message_too_large',
+      `A message of this queue has at most ${a.max_message_bytes} bytes: this one has ${bytes}.`,
+    )
+  }
+  if (m.priority !== undefined) whole('priority', m.priority, PRIORITY_MIN, PRIORITY_MAX)
+  const delay = ATTRIBUTES.delay_ms
+  if (m.delay_ms !== undefined && delay.kind === 'number') whole('delay_ms', m.delay_ms, delay.min, delay.max)
+  if (m.expires_at !== undefined) whole('expires_at', m.expires_at, 0, 2 ** 48 - 1)
+  short('key', m.key)
+  short('dedup_id', m.dedup_id)
+}
+
+function whole(name: string, value: number, min: number, max: number): void {
+  if (Number.isInteger(value) && value >= min && value <= max) return
+  throw new AqueductError('attribute_invalid', `${name} is a whole number from ${min} to ${max}: got ${value}`)
+}
+
+function short(name: string, value: string | undefined): void {
+  if (value === undefined || (value.length <= KEY_BYTES_MAX && Buffer.byteLength(value) <= KEY_BYTES_MAX)) return
+  throw new AqueductError('attribute_invalid', `${name} has at most ${KEY_BYTES_MAX} bytes.`)
+}

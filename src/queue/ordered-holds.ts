@@ -1,0 +1,77 @@
+/**
+ * How many entries of ordered queues need messages of each extent of the log, kept in rows: a restart then knows which extents are alive
+ * without reading the index of any queue.
+ *
+ * Always true: a count changes in the commit that changes the entry, and a count of 0 has no row.
+ */
+import { EXTENT_SEQUENCES } from '../core/limits.js'
+import { getU32, putU32 } from '../store/bytes.js'
+import type { Disk } from '../store/disk.js'
+import { orderedIndexFields, orderedIndexKey, orderedIndexOf } from '../store/keys.js'
+import type { MessageLog } from '../store/log.js'
+
+/** No queue has this id; its rows of class HOLDS are the counts. */
+const NO_QUEUE = 0
+const HOLDS = 7
+
+export class Holds {
+  private readonly log: MessageLog
+  private readonly counts = new Map<number, number>()
+  private readonly changed = new Set<number>()
+  private lastExtent = -1
+
+  constructor(log: MessageLog) {
+    this.log = log
+  }
+
+  hold(seq: number): void {
+    this.log.retain(seq)
+    this.add(Math.floor(seq / EXTENT_SEQUENCES), 1)
+  }
+
+  drop(seq: number): void {
+    this.log.drop(seq)
+    this.add(Math.floor(seq / EXTENT_SEQUENCES), -1)
+  }
+
+  /** Entries of ordered queues that need a message of this extent: its rows may not be thinned out by whoever knows plain queues only. */
+  of(extent: number): number {
+    return this.counts.get(extent) ?? 0
+  }
+
+  private add(extent: number, n: number): void {
+    this.counts.set(extent, (this.counts.get(extent) ?? 0) + n)
+    if (extent === this.lastExtent) return
+    this.lastExtent = extent
+    this.changed.add(extent)
+  }
+
+  seal(put: (key: Buffer, value: Buffer) => void, del: (key: Buffer) => void): void {
+    for (const extent of this.changed) {
+      const key = orderedIndexKey(NO_QUEUE, HOLDS, extent, 0)
+      const count = this.counts.get(extent) as number
+      if (count > 0) {
+        const value = Buffer.allocUnsafe(4)
+        putU32(value, 0, count)
+        put(key, value)
+      } else {
+        this.counts.delete(extent)
+        del(key)
+      }
+    }
+    this.changed.clear()
+    this.lastExtent = -1
+  }
+
+  /** Tells the log, whose plain holders are recovered, about ours. */
+  async recover(disk: Disk): Promise<void> {
+    for await (const { key, value } of disk.scan(orderedIndexOf(NO_QUEUE, HOLDS))) {
+      const id = orderedIndexFields(key).rank
+      const count = getU32(value, 0)
+      this.counts.set(id, count)
+      const extent = this.log.extents.need(id)
+      extent.live += count
+      extent.total += count
+    }
+  }
+}

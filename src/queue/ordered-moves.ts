@@ -1,0 +1,188 @@
+/** Operations that walk over a queue's entries: looking without taking, sending dead letters home, going back in time. */
+
+import type { MessageLog } from '../store/log.js'
+import type { MessageView } from '../store/message.js'
+import { arrive, leave, makeRoom, replay, tick } from './ordered-decide.js'
+import { BEHIND, DELAYED, type EntryClass, LEASED, type OrderedEntry, READY, RETAINED } from './ordered-entry.js'
+import { walk } from './ordered-pages.js'
+import type { OrderedQueue } from './ordered-queue.js'
+import { classRows } from './ordered-rows.js'
+import type { Scan } from './ordered-state.js'
+import type { Sweeping } from './ordered-sweep.js'
+
+const PAGE = 256
+
+export type EntryState = 'ready' | 'behind' | 'delayed' | 'leased' | 'retained'
+
+const STATES: readonly [EntryClass, EntryState][] = [
+  [READY, 'ready'],
+  [BEHIND, 'behind'],
+  [DELAYED, 'delayed'],
+  [LEASED, 'leased'],
+  [RETAINED, 'retained'],
+]
+
+/** An entry as `peek` shows it. */
+export interface Peeked {
+  readonly seq: number
+  readonly place: number
+  readonly state: EntryState
+  readonly attempts: number
+  readonly priority: number
+  readonly key: string
+  readonly bytes: number
+  readonly acceptedAt: number
+  readonly expiresAt: number
+  /** Delayed: when it can be received. Leased: when the lease ends. Else 0. */
+  readonly until: number
+  readonly origin: number
+  readonly diedAt: number
+  readonly message: MessageView | undefined
+}
+
+export interface PeekOptions {
+  readonly limit: number
+  /** Default: ready, behind, delayed. */
+  readonly states?: readonly EntryState[]
+}
+
+/** Entries in the order in which they would be handed out, state by state, with their payloads. Takes nothing, changes nothing. */
+export async function peek(q: OrderedQueue, log: MessageLog, w: Sweeping, o: PeekOptions): Promise<Peeked[]> {
+  const s = q.state
+  const states = o.states ?? ['ready', 'behind', 'delayed']
+  const found: { e: OrderedEntry; state: EntryState; until: number }[] = []
+  await w.committed()
+  for (const [cls, state] of STATES) {
+    if (!states.includes(state) || found.length >= o.limit) continue
+    const see = (row: OrderedEntry, scan: Scan): boolean => {
+      if (found.length >= o.limit) return false
+      const e = s.current(row, scan)
+      if (e === undefined || (e.expiresAt !== 0 && e.expiresAt <= w.now() && cls !== RETAINED)) return true
+      found.push({ e, state, until: cls === DELAYED ? e.due : cls === LEASED ? e.until : 0 })
+      return found.length < o.limit
+    }
+    const size = Math.min(PAGE, o.limit)
+    if (cls !== READY) await walk(s, w.disk, classRows(s.id, cls, 0, 0), size, see, () => Promise.resolve())
+    else {
+      const low = { rank: 0, slot: 0 }
+      for (const lane of s.lanes) {
+        if (lane === undefined || lane.total === 0 || found.length >= o.limit) continue
+        lane.low(low, s.nextPlace)
+        const range = { gte: classRows(s.id, cls, low.rank, low.slot).gte, lt: classRows(s.id, cls, low.rank + 1, 0).gte }
+        await walk(s, w.disk, range, size, see, () => Promise.resolve())
+      }
+    }
+  }
+  const out: Peeked[] = []
+  for (const { e, state, until } of found) {
+    let message: MessageView | undefined
+    try {
+      message = log.read(e.seq)
+      if (message === undefined) {
+        await log.load(e.seq)
+        message = log.read(e.seq)
+      }
+    } catch {
+      // It left between the two steps; what is known of it is still shown.
+    }
+    const { seq, place, attempts, priority, key, bytes, acceptedAt, expiresAt, origin, diedAt } = e
+    out.push({ seq, place, state, attempts, priority, key, bytes, acceptedAt, expiresAt, until, origin, diedAt, message })
+  }
+  return out
+}
+
+export interface RedriveOptions {
+  /** Dead letters to send home at most. */
+  readonly max: number
+  /** Only those that died in this queue. */
+  readonly origin?: number
+}
+
+export interface Redriven {
+  moved: number
+  /** Their queue is gone. */
+  homeless: number
+  /** Set when a queue that they belong to has no room; the rest stays. */
+  full: boolean
+}
+
+/** Returns dead letters to the queues they died in, attempts 0, at once receivable. Each page of them is one commit. */
+export async function redrive(
+  dead: OrderedQueue,
+  home: (id: number) => OrderedQueue | undefined,
+  w: Sweeping,
+  o: RedriveOptions,
+): Promise<Redriven> {
+  const s = dead.state
+  const result: Redriven = { moved: 0, homeless: 0, full: false }
+  await w.committed()
+  const touched = new Set<OrderedQueue>()
+  await walk(
+    s,
+    w.disk,
+    classRows(s.id, READY, 0, 0),
+    PAGE,
+    (row, scan) => {
+      if (result.moved >= o.max || s.deleted) return false
+      const e = s.current(row, scan)
+      if (e === undefined || e.origin === 0 || (o.origin !== undefined && e.origin !== o.origin)) return true
+      const target = home(e.origin)
+      if (target === undefined || target === dead) {
+        result.homeless++
+        return true
+      }
+      const now = w.now()
+      tick(target.state, now)
+      if (makeRoom(target.state, e.bytes, now) !== 'room') {
+        result.full = true
+        return false
+      }
+      const { seq, bytes, acceptedAt, priority, key } = e
+      arrive(target.state, { seq, bytes, acceptedAt, expiresAt: 0, delay_ms: 0, priority, key, dedupId: '', origin: 0 }, now)
+      leave(s, e, 'redriven', now)
+      result.moved++
+      touched.add(target)
+      return result.moved < o.max
+    },
+    async () => {
+      dead.after()
+      for (const q of touched) q.after()
+      touched.clear()
+      await w.committed()
+    },
+  )
+  return result
+}
+
+export interface SeekOptions {
+  /** Messages accepted at this moment (milliseconds since 1970) or later, */
+  readonly time?: number
+  /** or with this store sequence or a higher one; all that are kept when neither is given. */
+  readonly seq?: number
+}
+
+/** Makes retained messages receivable again, attempts 0, at their old places. Returns how many. */
+export async function seek(q: OrderedQueue, w: Sweeping, o: SeekOptions): Promise<number> {
+  const s = q.state
+  let n = 0
+  await w.committed()
+  await walk(
+    s,
+    w.disk,
+    classRows(s.id, RETAINED, 0, s.retainedSlot),
+    PAGE,
+    (row, scan) => {
+      if (s.deleted) return false
+      const e = s.current(row, scan)
+      if (e === undefined || e.acceptedAt < (o.time ?? 0) || e.seq < (o.seq ?? 0)) return true
+      replay(s, e, w.now())
+      n++
+      return true
+    },
+    async () => {
+      q.after()
+      await w.committed()
+    },
+  )
+  return n
+}

@@ -1,0 +1,445 @@
+/**
+ * One ordered queue as doors and drivers use it: a thin runner that gives the rules (`ordered-decide.ts`) the moment, brings pages
+ * in, wakes who waits, and hands out answers once the commit that they speak of is on the disk.
+ *
+ * Always true: everything that changes the queue happens synchronously in one turn and joins the open commit group; what is
+ * asynchronous only reads, or waits for that group. A hand-out may be answered only after its group is committed.
+ */
+import type { Clock } from '../core/clock.js'
+import { AqueductError } from '../core/errors.js'
+import type { Log } from '../core/log.js'
+import { type MessageView, messageBytes } from '../store/message.js'
+import type { Store } from '../store/store.js'
+import type { QueueAttributes } from './attributes.js'
+import type { GroupGate } from './group-gate.js'
+import {
+  checkOutgoing,
+  type Delivery,
+  delivery,
+  type OutgoingMessage,
+  type ReceiptResult,
+  type SendResult,
+} from './ordered-api.js'
+import * as decide from './ordered-decide.js'
+import type { OrderedEntry } from './ordered-entry.js'
+import { readPage } from './ordered-pages.js'
+import type { OrderedState } from './ordered-state.js'
+import { PAGE_ENTRIES, type Window } from './ordered-window.js'
+import type { QueueCounts } from './queue.js'
+import { formatReceipt, type NonceSource, parseReceipt } from './receipt.js'
+import type { Due, DueTimers } from './timers.js'
+import { Waiters } from './waiters.js'
+
+/** Long polls of one queue that may wait at a time. */
+const WAITERS_MAX = 10_000
+/** Messages that one receive hands out at most. */
+export const RECEIVE_MAX = 256
+/** How often ids and retained messages that have had their time are looked for. */
+const HOUSEKEEPING_MS = 15_000
+/** Rows brought in for a queue that nobody reads, to see whether they have expired. */
+const IDLE_PAGE_ENTRIES = 64
+
+/** What all ordered queues of a store share. */
+export interface Shared {
+  readonly store: Store
+  readonly clock: Clock
+  readonly log: Log
+  readonly nonces: NonceSource
+  readonly timers: DueTimers
+  readonly gate: GroupGate
+  /** Starts the background work that `queue` needs: sweep after a purge, forgetting of ids and retained messages. */
+  housekeep(queue: OrderedQueue): void
+}
+
+export interface ReceiveOptions {
+  readonly max?: number
+  /** Default: the queue's. */
+  readonly lease_ms?: number
+  /** Default: the queue's. */
+  readonly wait_ms?: number
+  /** Aborted when whoever asked has gone: it gets nothing, and what was on its way to it goes back uncounted. */
+  readonly signal?: AbortSignal
+}
+
+export class OrderedQueue implements Due {
+  readonly name: string
+  readonly kind: 'pull' | 'dead'
+  readonly state: OrderedState
+  /** Called when something can be received and nothing could before. Set by a consumer that takes with `lease`. */
+  onReady: (() => void) | null = null
+  dueSlot = -1
+  dueAt = 0
+  private readonly shared: Shared
+  private readonly waiters: Waiters
+  private serving = false
+  private nextHousekeeping = 0
+  private readonly nonce = { high: 0, low: 0 }
+  private readonly arrival: decide.Arrival = {
+    seq: 0,
+    bytes: 0,
+    acceptedAt: 0,
+    expiresAt: 0,
+    delay_ms: -1,
+    priority: 0,
+    key: '',
+    dedupId: '',
+    origin: 0,
+  }
+
+  constructor(name: string, kind: 'pull' | 'dead', state: OrderedState, shared: Shared) {
+    this.name = name
+    this.kind = kind
+    this.state = state
+    this.shared = shared
+    this.waiters = new Waiters(shared.clock, WAITERS_MAX)
+  }
+
+  get id(): number {
+    return this.state.id
+  }
+
+  get attributes(): QueueAttributes {
+    return this.state.attributes
+  }
+
+  /** O(1). `ready` counts those that wait behind an earlier message of their key too. */
+  counts(): QueueCounts {
+    const s = this.state
+    return { ready: s.inLanes + s.behind, leased: s.leases.size, delayed: s.delayed.total, bytes: s.bytes }
+  }
+
+  /** Acknowledged messages that are kept for `seek`, and ids that are remembered. */
+  kept(): { retained: number; retainedBytes: number; ids: number } {
+    const s = this.state
+    return { retained: s.retained, retainedBytes: s.retainedBytes, ids: s.idCount }
+  }
+
+  /** When something is due next: milliseconds since 1970, or Infinity. */
+  nextDue(): number {
+    return decide.nextDue(this.state)
+  }
+
+  /** Long polls that wait. */
+  get waiting(): number {
+    return this.waiters.size
+  }
+
+  /* ---- in ---- */
+
+  /**
+   * Adds messages to the open commit group, in order; answer the sender once that group is committed (`committed()`). Checks all of them
+   * first and throws `attribute_invalid`, `message_too_large` or `store_full` before anything is added.
+   */
+  send(messages: readonly OutgoingMessage[]): SendResult[] {
+    this.usable()
+    if (this.shared.store.full) throw new AqueductError('store_full', 'The store is nearly full: no new messages are taken.')
+    for (const m of messages) checkOutgoing(m, this.attributes)
+    const log = this.shared.store.messages
+    const results: SendResult[] = []
+    for (const m of messages) {
+      log.begin(m.view)
+      results.push(this.offer(m))
+    }
+    return results
+  }
+
+  /**
+   * Adds the message that is open in the store's message log, so that one message is stored once for all queues that take it. The caller has
+   * checked it (`checkOutgoing`) or knows that it fits.
+   */
+  offer(m: OutgoingMessage): SendResult {
+    const s = this.state
+    const now = this.shared.clock.now()
+    decide.tick(s, now)
+    const id = m.dedup_id ?? ''
+    if (id !== '' && this.attributes.dedup_window_s > 0) {
+      const seq = decide.knownId(s, id, now)
+      if (seq !== 0) return { seq, outcome: 'duplicate' }
+    }
+    const bytes = messageBytes(m.view)
+    const room = decide.makeRoom(s, bytes, now)
+    if (room !== 'room') {
+      this.after()
+      return { seq: 0, outcome: room }
+    }
+    const seq = this.shared.store.messages.store()
+    const a = this.arrival
+    a.seq = seq
+    a.bytes = bytes
+    a.acceptedAt = m.view.acceptedAt
+    a.expiresAt = m.expires_at ?? m.view.expiresAt
+    a.delay_ms = m.delay_ms ?? -1
+    a.priority = m.priority ?? 8
+    a.key = m.key ?? ''
+    a.dedupId = id
+    decide.arrive(s, a, now)
+    this.after()
+    return { seq, outcome: 'stored' }
+  }
+
+  /* ---- out ---- */
+
+  /** True when `lease` would hand something out now. */
+  get hasReady(): boolean {
+    return decide.firstReady(this.state, this.shared.clock.now()) !== undefined
+  }
+
+  /**
+   * Hands out at most `max` entries at once. The answer may leave only when the open group is committed; read payloads after that. Empty
+   * does not mean that the queue is: the next entries may be on disk, and `onReady` follows.
+   */
+  lease(max: number, lease_ms = this.attributes.lease_ms): Delivery[] {
+    this.usable()
+    const s = this.state
+    const now = this.shared.clock.now()
+    decide.tick(s, now)
+    const out: Delivery[] = []
+    while (out.length < max && s.leases.size < decide.LEASES_MAX) {
+      const e = decide.firstReady(s, now)
+      if (e === undefined) break
+      this.shared.nonces.draw(this.nonce)
+      e.high = this.nonce.high
+      e.low = this.nonce.low
+      decide.lend(s, e, lease_ms, now)
+      out.push(delivery(e, formatReceipt(s.id, e.place, e)))
+    }
+    this.after(true)
+    return out
+  }
+
+  /** Hands out messages with their payloads, after the commit; waits for some when there are none. */
+  async receive(o: ReceiveOptions = {}): Promise<Delivery[]> {
+    const max = Math.min(o.max ?? 1, RECEIVE_MAX)
+    const lease_ms = o.lease_ms ?? this.attributes.lease_ms
+    const wait_ms = o.wait_ms ?? this.attributes.wait_ms
+    const gone = (): boolean => o.signal?.aborted === true
+    // Who waits already goes first.
+    this.serve()
+    for (;;) {
+      const got = this.lease(max, lease_ms)
+      if (got.length > 0) return this.deliver(got, gone)
+      const page = this.pageUnderWay
+      if (page === null || gone()) break
+      await page
+    }
+    if (wait_ms <= 0 || gone()) return []
+    const got = await this.queueUp(max, lease_ms, wait_ms, o.signal)
+    return got.length === 0 ? got : this.deliver(got, gone)
+  }
+
+  private queueUp(max: number, lease_ms: number, wait_ms: number, signal: AbortSignal | undefined): Promise<Delivery[]> {
+    return new Promise((resolve, reject) => {
+      const settle = (got: Delivery[]): void => {
+        signal?.removeEventListener('abort', left)
+        resolve(got)
+      }
+      const place = this.waiters.join(
+        {
+          max,
+          lease_ms,
+          ended: () => settle([]),
+          serve: () => {
+            try {
+              settle(this.lease(max, lease_ms))
+            } catch (error) {
+              reject(error)
+            }
+          },
+        },
+        wait_ms,
+      )
+      const left = (): void => {
+        place?.leave()
+        settle([])
+      }
+      if (place === undefined) settle([])
+      else signal?.addEventListener('abort', left, { once: true })
+    })
+  }
+
+  private async deliver(got: Delivery[], gone: () => boolean): Promise<Delivery[]> {
+    await this.committed()
+    const log = this.shared.store.messages
+    for (const d of got) {
+      // Evicting one row to load another would never end with a tiny cache, so the view is taken as soon as its row is there.
+      for (let view: MessageView | undefined; view === undefined; ) {
+        view = log.read(d.seq)
+        if (view === undefined) await log.load(d.seq)
+        else d.message = view
+      }
+    }
+    if (!gone()) return got
+    this.takeBack(got)
+    return []
+  }
+
+  /** The hand-outs never reached anybody: they do not count as attempts. */
+  takeBack(deliveries: readonly Delivery[]): void {
+    const now = this.shared.clock.now()
+    decide.tick(this.state, now)
+    for (const d of deliveries) {
+      const e = this.holder(d.receipt)
+      if (e !== undefined) decide.takeBack(this.state, e, now)
+    }
+    this.after()
+  }
+
+  /* ---- answers ---- */
+
+  /** The messages are done. Per receipt `ok` or `receipt_invalid`; tell the caller after `committed()`. */
+  ack(receipts: readonly string[]): ReceiptResult[] {
+    return this.each(receipts, (e, now) => decide.acknowledge(this.state, e, now))
+  }
+
+  /** Back into the queue, at once or after `delay_ms`. */
+  nack(receipts: readonly string[], delay_ms = 0): ReceiptResult[] {
+    return this.each(receipts, (e, now) => decide.giveBack(this.state, e, delay_ms, now))
+  }
+
+  /** The lease now ends `lease_ms` from now. */
+  extend(receipts: readonly string[], lease_ms = this.attributes.lease_ms): ReceiptResult[] {
+    return this.each(receipts, (e, now) => decide.extend(this.state, e, lease_ms, now))
+  }
+
+  private each(receipts: readonly string[], act: (e: OrderedEntry, now: number) => void): ReceiptResult[] {
+    this.usable()
+    const now = this.shared.clock.now()
+    decide.tick(this.state, now)
+    const results = receipts.map((receipt): ReceiptResult => {
+      const e = this.holder(receipt)
+      // A lease that is over is over, even if there is more due than one turn puts back.
+      if (e === undefined || e.until <= now) return 'receipt_invalid'
+      act(e, now)
+      return 'ok'
+    })
+    this.after()
+    return results
+  }
+
+  private holder(receipt: string): OrderedEntry | undefined {
+    const r = parseReceipt(receipt)
+    if (r === undefined || r.queue !== this.id) return undefined
+    return decide.holder(this.state, r.place, r.high, r.low)
+  }
+
+  /* ---- the whole ---- */
+
+  /** All that waits leaves; what is leased stays. Returns how many. */
+  purge(): number {
+    this.usable()
+    decide.tick(this.state, this.shared.clock.now())
+    const n = decide.purge(this.state)
+    this.after()
+    this.shared.housekeep(this)
+    return n
+  }
+
+  /** Resolves when everything done so far is on the disk; rejects with `store_failed`. */
+  committed(): Promise<void> {
+    return this.shared.gate.committed()
+  }
+
+  /** Changes attributes; the manager has checked them and writes the definition. */
+  reconfigure(attributes: QueueAttributes): void {
+    this.state.attributes = attributes
+    this.after()
+  }
+
+  /** Does what is due; called by the timers. */
+  due(now: number): number {
+    if (this.state.deleted || this.shared.store.journal.failed) return Number.POSITIVE_INFINITY
+    const next = decide.tick(this.state, now)
+    if (now >= this.nextHousekeeping) {
+      this.nextHousekeeping = now + HOUSEKEEPING_MS
+      this.shared.housekeep(this)
+      for (const w of this.state.windows()) if (w.starved) this.page(w, IDLE_PAGE_ENTRIES)
+    }
+    this.afterTick()
+    return Math.min(next, this.housekeepingDue())
+  }
+
+  /** No more waiting: long polls end empty. */
+  close(): void {
+    this.onReady = null
+    this.waiters.endAll()
+    this.shared.timers.set(this, Number.POSITIVE_INFINITY)
+  }
+
+  /** To be called after anything that changed the state from outside. */
+  after(demand = false): void {
+    if (this.state.deleted) return
+    this.afterTick(demand)
+    this.shared.timers.set(this, Math.min(decide.nextDue(this.state), this.housekeepingDue()))
+  }
+
+  private afterTick(demand = false): void {
+    const s = this.state
+    if (demand || this.waiters.size > 0 || this.onReady !== null) this.pageForDemand()
+    const d = s.delayed
+    if (d.starved && d.page === null && d.markRank <= this.shared.clock.now()) this.page(d, PAGE_ENTRIES)
+    if (s.attributes.overflow === 'drop_oldest' && (s.count > s.attributes.max_messages || s.bytes > s.attributes.max_bytes)) {
+      for (const w of s.windows()) if (w.starved) this.page(w, PAGE_ENTRIES)
+    }
+    if (!s.becameReady) return
+    s.becameReady = false
+    this.wake()
+  }
+
+  private housekeepingDue(): number {
+    const s = this.state
+    if (s.idCount === 0 && s.retained === 0 && s.waiting === 0) return Number.POSITIVE_INFINITY
+    if (this.nextHousekeeping === 0) this.nextHousekeeping = this.shared.clock.now() + HOUSEKEEPING_MS
+    return this.nextHousekeeping
+  }
+
+  /* ---- waking ---- */
+
+  /** In a microtask: a batch wakes once, and whoever is served does not run inside a sender's call. */
+  private wake(): void {
+    if (this.serving || (this.waiters.size === 0 && this.onReady === null)) return
+    this.serving = true
+    queueMicrotask(() => {
+      this.serving = false
+      this.serve()
+      if (this.onReady !== null && !this.state.deleted && this.hasReady) this.onReady()
+    })
+  }
+
+  private serve(): void {
+    while (this.waiters.size > 0 && !this.state.deleted && this.hasReady) this.waiters.take()?.serve()
+  }
+
+  /* ---- pages ---- */
+
+  private pageUnderWay: Promise<void> | null = null
+
+  /** Brings in the next rows of the lane that is read from. */
+  private pageForDemand(): void {
+    for (const lane of this.state.lanes) {
+      if (lane === undefined || lane.total === 0) continue
+      if (lane.wantsPage) this.page(lane, PAGE_ENTRIES)
+      return
+    }
+  }
+
+  private page(window: Window, limit: number): void {
+    if (window.page !== null || !window.spilled) return
+    const running = readPage(this.state, window, limit, this.shared.store.disk)
+      .then(() => {
+        decide.shed(this.state, this.shared.clock.now())
+        this.state.becameReady ||= window.size > 0
+      })
+      .catch((error: unknown) => this.shared.log.error({ err: error, queue: this.name }, 'reading a queue failed'))
+      .then(() => {
+        if (this.pageUnderWay === running) this.pageUnderWay = null
+        if (!this.shared.store.journal.failed) this.after()
+      })
+    this.pageUnderWay = running
+  }
+
+  private usable(): void {
+    if (this.state.deleted) throw new AqueductError('queue_not_found', `Queue ${this.name} has been deleted.`)
+    if (this.shared.store.journal.failed)
+      throw new AqueductError('store_failed', 'The store takes nothing until it is open again.')
+  }
+}

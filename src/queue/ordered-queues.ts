@@ -1,0 +1,399 @@
+/**
+ * All ordered queues of a store: making, finding, changing and deleting them, dead-letter queues, recovery, and the rows that
+ * every commit writes for those that it touched.
+ *
+ * Always true: a queue's definition and head rows are there from the commit that made it to the commit that ends its sweep; ids are
+ * never reused; of a deleted queue nothing can be received from the moment of its deletion, also when the process dies during the sweep.
+ */
+import type { Clock } from '../core/clock.js'
+import { AqueductError } from '../core/errors.js'
+import type { Log } from '../core/log.js'
+import type { Random } from '../core/random.js'
+import { getU32, putU32 } from '../store/bytes.js'
+import type { Contributor } from '../store/journal.js'
+import { metaKey, orderedState, orderedStateFields } from '../store/keys.js'
+import type { Store } from '../store/store.js'
+import { checkQueueName, parseAttributes, type QueueAttributes } from './attributes.js'
+import { GroupGate } from './group-gate.js'
+import { arrive, makeRoom } from './ordered-decide.js'
+import type { OrderedEntry } from './ordered-entry.js'
+import { LEASED } from './ordered-entry.js'
+import { Holds } from './ordered-holds.js'
+import {
+  type Peeked,
+  type PeekOptions,
+  peek,
+  type Redriven,
+  type RedriveOptions,
+  redrive,
+  type SeekOptions,
+  seek,
+} from './ordered-moves.js'
+import { entryOf } from './ordered-pages.js'
+import { OrderedQueue, type Shared } from './ordered-queue.js'
+import {
+  classRows,
+  decodeHead,
+  definitionKey,
+  encodeHead,
+  type Head,
+  headKey,
+  isDefinitionSlot,
+  isHeadSlot,
+} from './ordered-rows.js'
+import { type Effects, type OrderedDeparture, OrderedState } from './ordered-state.js'
+import { type Sweeping, sweepDeleted, sweepIds, sweepPurged, sweepRetained } from './ordered-sweep.js'
+import { NonceSource } from './receipt.js'
+import { DueTimers } from './timers.js'
+
+export interface OrderedOptions {
+  readonly store: Store
+  readonly clock: Clock
+  readonly random: Random
+  readonly log: Log
+}
+
+export type OrderedKind = 'pull' | 'dead'
+
+/** Departures by kind of queue and reason, since the start. */
+export type Departures = Record<OrderedKind, Record<OrderedDeparture, number>>
+
+/** Names of dead-letter queues that the engine makes itself. */
+export const deadNameOf = (queue: string): string => `$dead/queue/${queue}`
+
+const NEXT_ID = metaKey('next-ordered-queue')
+/** Dead letters stay longer than what they were: 14 days. */
+const DEAD_RETENTION_S = 1_209_600
+
+/** Opens what the store holds. After the plain queues are recovered and before anything is committed. */
+export async function openOrderedQueues(o: OrderedOptions): Promise<OrderedQueues> {
+  const queues = new OrderedQueues(o)
+  await queues.recover()
+  return queues
+}
+
+export class OrderedQueues implements Effects {
+  readonly departures: Departures = { pull: noDepartures(), dead: noDepartures() }
+  readonly holds: Holds
+  private readonly store: Store
+  private readonly log: Log
+  private readonly shared: Shared
+  private readonly sweeping: Sweeping
+  private readonly byNameMap = new Map<string, OrderedQueue>()
+  private readonly byIdMap = new Map<number, OrderedQueue>()
+  private dirty: OrderedState[] = []
+  private flight: OrderedState[] = []
+  private readonly busy = new Set<OrderedState>()
+  private nextId = 1
+  private closed = false
+
+  constructor(o: OrderedOptions) {
+    this.store = o.store
+    this.log = o.log
+    this.holds = new Holds(o.store.messages)
+    const gate = new GroupGate(o.store.journal)
+    this.shared = {
+      store: o.store,
+      clock: o.clock,
+      log: o.log,
+      nonces: new NonceSource(o.random),
+      timers: new DueTimers(o.clock),
+      gate,
+      housekeep: (queue) => this.housekeep(queue),
+    }
+    this.sweeping = { disk: o.store.disk, committed: () => gate.committed(), now: () => o.clock.now() }
+    o.store.journal.contribute(this.contributor)
+  }
+
+  /* ---- queues ---- */
+
+  /**
+   * Makes a queue, in the open commit group. `attributes` may come from a wire; throws `name_invalid`, `attribute_invalid`, `queue_exists`.
+   * Names of dead-letter queues (`$dead/…`) are the caller's to check.
+   */
+  create(name: string, kind: OrderedKind, attributes: unknown): OrderedQueue {
+    this.usable()
+    if (kind === 'pull') checkQueueName(name)
+    if (this.byNameMap.has(name)) throw new AqueductError('queue_exists', `There is a queue ${name} already.`)
+    const parsed = this.check(name, parseAttributes(attributes))
+    const id = this.nextId++
+    const next = Buffer.allocUnsafe(4)
+    putU32(next, 0, this.nextId)
+    this.put(NEXT_ID, next)
+    const queue = this.adopt(name, kind, new OrderedState(id, parsed, this))
+    this.define(queue)
+    queue.state.change()
+    return queue
+  }
+
+  /** Lays `attributes` over those of the queue. `fifo` and `last_value` change only while it is empty. Throws `attribute_invalid`. */
+  update(queue: OrderedQueue, attributes: unknown): void {
+    this.usable()
+    const parsed = this.check(queue.name, parseAttributes(attributes, queue.attributes))
+    const was = queue.attributes
+    if ((parsed.fifo !== was.fifo || parsed.last_value !== was.last_value) && queue.state.count > 0) {
+      throw new AqueductError('attribute_invalid', 'fifo and last_value can be changed only while the queue is empty.')
+    }
+    queue.reconfigure(parsed)
+    this.define(queue)
+  }
+
+  /** The queue is gone at once, everything in it with it; its rows go in the background. */
+  delete(queue: OrderedQueue): void {
+    this.usable()
+    const s = queue.state
+    if (s.deleted) return
+    const n = s.count
+    if (n > 0) this.departed(s, 'deleted', n)
+    s.deleted = true
+    s.change()
+    queue.close()
+    this.byNameMap.delete(queue.name)
+    this.byIdMap.delete(queue.id)
+    this.background(s, () => sweepDeleted(s, this.sweeping))
+  }
+
+  get(name: string): OrderedQueue | undefined {
+    return this.byNameMap.get(name)
+  }
+
+  byId(id: number): OrderedQueue | undefined {
+    return this.byIdMap.get(id)
+  }
+
+  all(): Iterable<OrderedQueue> {
+    return this.byNameMap.values()
+  }
+
+  get size(): number {
+    return this.byNameMap.size
+  }
+
+  /** The queue that takes the dead letters of `queue`, if there is one yet. */
+  deadOf(queue: OrderedQueue): OrderedQueue | undefined {
+    const named = queue.attributes.dead_letter
+    return (named === '' ? undefined : this.get(named)) ?? this.get(deadNameOf(queue.name))
+  }
+
+  peek(queue: OrderedQueue, o: PeekOptions): Promise<Peeked[]> {
+    return peek(queue, this.store.messages, this.sweeping, o)
+  }
+
+  redrive(dead: OrderedQueue, o: RedriveOptions): Promise<Redriven> {
+    return redrive(dead, (id) => this.byId(id), this.sweeping, o)
+  }
+
+  seek(queue: OrderedQueue, o: SeekOptions): Promise<number> {
+    return seek(queue, this.sweeping, o)
+  }
+
+  /** Resolves when everything done so far is on the disk. */
+  committed(): Promise<void> {
+    return this.shared.gate.committed()
+  }
+
+  /** Ends long polls and timers. The store is closed by whoever opened it. */
+  close(): void {
+    this.closed = true
+    for (const queue of this.byNameMap.values()) queue.close()
+    this.shared.timers.close()
+  }
+
+  private check(name: string, a: QueueAttributes): QueueAttributes {
+    if (a.dead_letter === name) throw new AqueductError('attribute_invalid', 'A queue cannot be its own dead_letter.')
+    return a
+  }
+
+  private adopt(name: string, kind: OrderedKind, state: OrderedState): OrderedQueue {
+    const queue = new OrderedQueue(name, kind, state, this.shared)
+    this.byNameMap.set(name, queue)
+    this.byIdMap.set(state.id, queue)
+    return queue
+  }
+
+  private define(queue: OrderedQueue): void {
+    const { name, kind, attributes } = queue
+    this.put(definitionKey(queue.id), Buffer.from(JSON.stringify({ version: 1, name, kind, attributes })))
+  }
+
+  private usable(): void {
+    if (this.closed || this.store.journal.failed)
+      throw new AqueductError('store_failed', 'The store takes nothing until it is open again.')
+  }
+
+  /* ---- Effects ---- */
+
+  get openGroup(): number {
+    return this.store.journal.openGroup
+  }
+
+  get committedGroup(): number {
+    return this.store.journal.committedGroup
+  }
+
+  put(key: Buffer, value: Buffer): void {
+    this.store.journal.put(key, value)
+  }
+
+  del(key: Buffer): void {
+    this.store.journal.del(key)
+  }
+
+  fetch(key: Buffer): Buffer | undefined {
+    return this.store.disk.getSync(key)
+  }
+
+  hold(seq: number): void {
+    this.holds.hold(seq)
+  }
+
+  drop(seq: number): void {
+    this.holds.drop(seq)
+  }
+
+  departed(state: OrderedState, why: OrderedDeparture, count: number): void {
+    const kind = this.byIdMap.get(state.id)?.kind ?? 'pull'
+    this.departures[kind][why] += count
+  }
+
+  changed(state: OrderedState): void {
+    this.dirty.push(state)
+    this.store.journal.request()
+  }
+
+  bury(state: OrderedState, e: OrderedEntry, now: number): boolean {
+    const queue = this.byIdMap.get(state.id)
+    if (queue === undefined || queue.kind === 'dead') return false
+    let dead = this.deadOf(queue)
+    if (dead === undefined) dead = this.create(deadNameOf(queue.name), 'dead', { retention_s: DEAD_RETENTION_S })
+    const room = makeRoom(dead.state, e.bytes, now)
+    if (room === 'refused') return false
+    if (room === 'room') {
+      const { seq, bytes, acceptedAt, priority, key } = e
+      arrive(dead.state, { seq, bytes, acceptedAt, expiresAt: 0, delay_ms: 0, priority, key, dedupId: '', origin: state.id }, now)
+    }
+    dead.after()
+    return true
+  }
+
+  /* ---- commits ---- */
+
+  /** An object of its own: `committed` of a contributor and of the queues mean different things. */
+  private readonly contributor: Contributor = {
+    seal: (put, del) => {
+      const states = this.dirty
+      this.dirty = this.flight
+      this.flight = states
+      for (const s of states) {
+        s.dirty = false
+        put(headKey(s.id), encodeHead(s.head()))
+      }
+      this.holds.seal(put, del)
+    },
+    committed: () => {
+      for (const s of this.flight) s.settle()
+      this.flight.length = 0
+    },
+  }
+
+  /* ---- background ---- */
+
+  private housekeep(queue: OrderedQueue): void {
+    const s = queue.state
+    if (this.closed || s.deleted || this.busy.has(s)) return
+    if (s.swept === s.epoch && s.idCount === 0 && s.retained === 0) return
+    this.background(s, async () => {
+      await sweepPurged(s, this.sweeping)
+      await sweepIds(s, this.sweeping)
+      await sweepRetained(s, this.sweeping)
+    })
+  }
+
+  private background(s: OrderedState, work: () => Promise<void>): void {
+    this.busy.add(s)
+    work()
+      .catch((error: unknown) => {
+        if (!this.closed && !this.store.journal.failed) this.log.error({ err: error, queue: s.id }, 'tidying up a queue failed')
+      })
+      .finally(() => this.busy.delete(s))
+  }
+
+  /** Resolves when no background work is under way; for tests and an orderly close. */
+  async quiet(): Promise<void> {
+    while (this.busy.size > 0 && !this.store.journal.failed) await new Promise<void>((resolve) => setImmediate(resolve))
+  }
+
+  /* ---- recovery ---- */
+
+  async recover(): Promise<void> {
+    const { disk } = this.store
+    const next = disk.getSync(NEXT_ID)
+    if (next !== undefined) this.nextId = getU32(next, 0)
+    await this.holds.recover(disk)
+    const heads = new Map<number, Head>()
+    const definitions = new Map<number, Definition>()
+    for await (const { key, value } of disk.scan(orderedState)) {
+      const { queueId, seq } = orderedStateFields(key)
+      if (isHeadSlot(seq)) {
+        const head = decodeHead(value)
+        if (head === undefined) throw damaged(queueId)
+        heads.set(queueId, head)
+      } else if (isDefinitionSlot(seq)) definitions.set(queueId, parseDefinition(queueId, value))
+    }
+    for (const [id, d] of definitions) {
+      const head = heads.get(id)
+      if (head === undefined) throw damaged(id)
+      const state = new OrderedState(id, d.attributes, this)
+      if (head.deleted) {
+        state.recover(head, [])
+        this.background(state, () => sweepDeleted(state, this.sweeping))
+        continue
+      }
+      const leased: OrderedEntry[] = []
+      for await (const { key, value } of disk.scan(classRows(id, LEASED, 0, 0))) {
+        const e = entryOf(key, value)
+        if (e === undefined) throw damaged(id)
+        leased.push(e)
+      }
+      state.recover(head, leased)
+      const queue = this.adopt(d.name, d.kind, state)
+      queue.after()
+      this.housekeep(queue)
+    }
+  }
+}
+
+interface Definition {
+  readonly name: string
+  readonly kind: OrderedKind
+  readonly attributes: QueueAttributes
+}
+
+function parseDefinition(id: number, value: Buffer): Definition {
+  try {
+    const d = JSON.parse(value.toString()) as { version?: unknown; name?: unknown; kind?: unknown; attributes?: unknown }
+    if (d.version !== 1 || typeof d.name !== 'string' || (d.kind !== 'pull' && d.kind !== 'dead')) throw damaged(id)
+    return { name: d.name, kind: d.kind, attributes: parseAttributes(d.attributes) }
+  } catch (error) {
+    throw new AqueductError('store_damaged', `The definition of queue ${id} cannot be read.`, { cause: error })
+  }
+}
+
+function damaged(id: number): AqueductError {
+  return new AqueductError('store_damaged', `The rows of queue ${id} cannot be read.`)
+}
+
+function noDepartures(): Record<OrderedDeparture, number> {
+  return {
+    acked: 0,
+    expired: 0,
+    purged: 0,
+    dropped_oldest: 0,
+    dropped_newest: 0,
+    refused: 0,
+    dead: 0,
+    deleted: 0,
+    replaced: 0,
+    redriven: 0,
+  }
+}

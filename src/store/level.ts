@@ -1,0 +1,146 @@
+/**
+ * A `Disk` on LevelDB.
+ *
+ * Always true: after the first failed write every later one is refused here, because LevelDB itself would accept them once there is
+ * room again and then lose them (seen: 50 synced batches, none there after reopening). Opening never repairs anything.
+ */
+import { statfs } from 'node:fs/promises'
+import type { ClassicLevel } from 'classic-level'
+import { Level } from 'level'
+import { AqueductError } from '../core/errors.js'
+import type { Disk, KeyRange, Op, Row, ScanOptions } from './disk.js'
+
+/** Rows fetched from the engine in one go by a scan. */
+const SCAN_ROWS = 256
+const SCAN_BYTES = 256 * 1024
+
+type Database = ClassicLevel<Buffer, Buffer>
+
+/** Opens (or makes) the database in `folder`, which exists. Rejects with `store_locked`, `store_damaged` or `store_failed`. */
+export async function openLevelDisk(folder: string): Promise<LevelDisk> {
+  const db = new Level<Buffer, Buffer>(folder, {
+    keyEncoding: 'buffer',
+    valueEncoding: 'buffer',
+    // 16 MiB: fewer rotations and compactions of log rows that are deleted soon; larger gave nothing more.
+    writeBufferSize: 16 * 1024 * 1024,
+    maxFileSize: 8 * 1024 * 1024,
+    // Log rows have their own cache (`row-cache.ts`) and are read once; this one serves the small rows.
+    cacheSize: 4 * 1024 * 1024,
+  }) as unknown as Database
+  try {
+    await db.open()
+  } catch (error) {
+    throw openError(folder, error)
+  }
+  return new LevelDisk(folder, db)
+}
+
+export class LevelDisk implements Disk {
+  private readonly folder: string
+  private readonly db: Database
+  private failure: AqueductError | undefined
+
+  constructor(folder: string, db: Database) {
+    this.folder = folder
+    this.db = db
+  }
+
+  async write(ops: readonly Op[], sync: boolean): Promise<void> {
+    if (this.failure !== undefined) throw this.failure
+    try {
+      const batch = this.db.batch()
+      for (const op of ops) {
+        if (op.type === 'put') batch.put(op.key, op.value)
+        else batch.del(op.key)
+      }
+      await batch.write({ sync })
+    } catch (error) {
+      this.failure ??= failed(`A write to ${this.folder} failed`, error)
+      throw this.failure
+    }
+  }
+
+  async get(key: Buffer): Promise<Buffer | undefined> {
+    try {
+      return await this.db.get(key)
+    } catch (error) {
+      throw failed(`A read from ${this.folder} failed`, error)
+    }
+  }
+
+  getSync(key: Buffer): Buffer | undefined {
+    try {
+      return this.db.getSync(key)
+    } catch (error) {
+      throw failed(`A read from ${this.folder} failed`, error)
+    }
+  }
+
+  async *scan(range: KeyRange, options: ScanOptions = {}): AsyncIterable<Row> {
+    const iterator = this.db.iterator({
+      gte: range.gte,
+      lt: range.lt,
+      limit: options.limit ?? -1,
+      reverse: options.reverse ?? false,
+      highWaterMarkBytes: SCAN_BYTES,
+      fillCache: false,
+    })
+    try {
+      for (;;) {
+        const rows = await iterator.nextv(SCAN_ROWS)
+        if (rows.length === 0) return
+        for (const [key, value] of rows) yield { key, value }
+      }
+    } catch (error) {
+      throw error instanceof AqueductError ? error : failed(`A read from ${this.folder} failed`, error)
+    } finally {
+      await iterator.close()
+    }
+  }
+
+  async compact(range: KeyRange): Promise<void> {
+    try {
+      await this.db.compactRange(range.gte, range.lt)
+    } catch (error) {
+      throw failed(`Compacting ${this.folder} failed`, error)
+    }
+  }
+
+  approximateBytes(range: KeyRange): Promise<number> {
+    return this.db.approximateSize(range.gte, range.lt)
+  }
+
+  async freeBytes(): Promise<number> {
+    const s = await statfs(this.folder)
+    return s.bavail * s.bsize
+  }
+
+  async close(): Promise<void> {
+    await this.db.close()
+  }
+}
+
+function failed(what: string, error: unknown): AqueductError {
+  return new AqueductError('store_failed', `${what}: ${textOf(error)}`, { cause: error })
+}
+
+/** abstract-level wraps what LevelDB said: the cause carries the code and the sentence. */
+function openError(folder: string, error: unknown): AqueductError {
+  const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error
+  const code = cause instanceof Error && 'code' in cause ? cause.code : undefined
+  if (code === 'LEVEL_LOCKED') {
+    return new AqueductError('store_locked', `${folder} is in use by another process. Stop it or set another store.path.`, { cause: error })
+  }
+  if (code === 'LEVEL_CORRUPTION') {
+    return new AqueductError(
+      'store_damaged',
+      `${folder} is damaged: ${textOf(cause)}. Nothing was changed. Restore it from a copy, or move it away to start empty.`,
+      { cause: error },
+    )
+  }
+  return failed(`${folder} could not be opened`, cause)
+}
+
+function textOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}

@@ -1,0 +1,142 @@
+/**
+ * The room's door: one folder, opened, checked, locked and recovered.
+ *
+ * States: open → failed (a commit failed: nothing is taken any more, `onFailed` was called) → closed; or open → closed. A failed store is
+ * closed and opened anew; both may be done any number of times in one process.
+ */
+import { mkdir, realpath } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { Clock } from '../core/clock.js'
+import { AqueductError } from '../core/errors.js'
+import type { Log } from '../core/log.js'
+import type { Disk, Durability } from './disk.js'
+import { checkFolder } from './folder.js'
+import { Journal } from './journal.js'
+import { openLevelDisk } from './level.js'
+import { lockFolder } from './lock.js'
+import { MessageLog } from './log.js'
+import { MemoryDisk } from './memory.js'
+import { migrate } from './migrate.js'
+import { recoverCommits } from './recovered.js'
+import { Space } from './space.js'
+
+export interface StoreOptions {
+  /** The data folder; made with its parents, mode 0700, when it is not there. The database is in `level` below it. */
+  readonly path: string
+  readonly durability: Durability
+  readonly min_free_bytes: number
+  /** 0 for none. */
+  readonly max_bytes: number
+  readonly clock: Clock
+  readonly log: Log
+  /** Instead of a folder, for tests. */
+  readonly disk?: Disk
+}
+
+export interface Store {
+  readonly journal: Journal
+  readonly disk: Disk
+  readonly messages: MessageLog
+  /** Commits found missing at the start, each already logged; 0 in a healthy store. */
+  readonly missingCommits: number
+  /** Below `min_free_bytes` or above `max_bytes`: whoever admits new messages refuses them. Everything else still works. */
+  readonly full: boolean
+  /** Called once when a commit failed; the store then refuses everything until it is closed. */
+  onFailed: ((error: AqueductError) => void) | null
+  /** Commits what is open (if healthy), closes the disk and releases the lock. */
+  close(): Promise<void>
+}
+
+/** Opens the store. Rejects with `store_locked`, `store_version`, `store_damaged` or `store_failed`, and leaves nothing open then. */
+export async function openStore(o: StoreOptions): Promise<Store> {
+  const { disk, unlock } = o.disk !== undefined ? { disk: o.disk, unlock: () => {} } : await openDisk(o)
+  try {
+    await migrate(disk, o.log)
+    const recovered = await recoverCommits(disk, o.log)
+    const journal = new Journal({ disk, sync: o.durability === 'fsync', clock: o.clock, log: o.log, committed: recovered.commit })
+    const messages = new MessageLog({ disk, journal, clock: o.clock, log: o.log, recovered })
+    const space = new Space(disk, journal, o)
+    await space.refresh()
+    return new OpenStore({ disk, journal, messages, space, missing: recovered.missing, clock: o.clock, unlock })
+  } catch (error) {
+    await disk.close().catch(() => {})
+    unlock()
+    throw error
+  }
+}
+
+class OpenStore implements Store {
+  readonly journal: Journal
+  readonly disk: Disk
+  readonly messages: MessageLog
+  readonly missingCommits: number
+  onFailed: ((error: AqueductError) => void) | null = null
+  private readonly space: Space
+  private readonly unlock: () => void
+  private readonly ticking: { cancel(): void }
+  private closing: Promise<void> | undefined
+
+  constructor(o: {
+    disk: Disk
+    journal: Journal
+    messages: MessageLog
+    space: Space
+    missing: number
+    clock: Clock
+    unlock: () => void
+  }) {
+    this.journal = o.journal
+    this.disk = o.disk
+    this.messages = o.messages
+    this.missingCommits = o.missing
+    this.space = o.space
+    this.unlock = o.unlock
+    this.journal.onFailed = (error) => this.onFailed?.(error)
+    this.ticking = o.clock.every(1_000, () => {
+      void this.space.refresh()
+      this.messages.checkpoint.tick()
+    })
+  }
+
+  get full(): boolean {
+    return this.space.full
+  }
+
+  close(): Promise<void> {
+    this.closing ??= this.shut()
+    return this.closing
+  }
+
+  private async shut(): Promise<void> {
+    this.ticking.cancel()
+    const { checkpoint } = this.messages
+    checkpoint.finish()
+    await this.journal.close()
+    await checkpoint.quiet()
+    try {
+      await this.disk.close()
+    } finally {
+      this.unlock()
+    }
+  }
+}
+
+async function openDisk(o: StoreOptions): Promise<{ disk: Disk; unlock: () => void }> {
+  if (o.durability === 'memory') return { disk: new MemoryDisk(), unlock: () => {} }
+  const folder = join(o.path, 'level')
+  try {
+    await mkdir(folder, { recursive: true, mode: 0o700 })
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error)
+    throw new AqueductError('store_failed', `The folder of store.path could not be made: ${why}`, { cause: error })
+  }
+  const real = await realpath(folder)
+  const unlock = lockFolder(real, o.path)
+  try {
+    await checkFolder(o.path, real)
+    return { disk: await openLevelDisk(real), unlock }
+  } catch (error) {
+    unlock()
+    throw error
+  }
+}
