@@ -18,7 +18,14 @@ export class QueueEntry implements Entry {
   /** The message itself in a volatile queue; a plain queue reads it from the log. */
   readonly view: MessageView | undefined
 
-  constructor(seq: number, index: number, flags: number, extra: Buffer | undefined, bytes: number, view: MessageView | undefined) {
+  constructor(
+    seq: number,
+    index: number,
+    flags: number,
+    extra: Buffer | undefined,
+    bytes: number,
+    view: MessageView | undefined,
+  ) {
     this.seq = seq
     this.index = index
     this.flags = flags

@@ -7,9 +7,10 @@
  *
  * Limits above 2^48 - 1 are stored as that.
  */
+
+import { AqueductError } from '../core/errors.js'
 import { getU16, getU32, getU48, putU16, putU32, putU48, U48_MAX } from '../store/bytes.js'
 import { metaKey } from '../store/keys.js'
-import { AqueductError } from '../core/errors.js'
 import type { Overflow, QueueKind, QueueLimits } from './queue.js'
 
 const VERSION = 1
@@ -53,9 +54,16 @@ export function readDefinition(row: Buffer): Definition {
   const kind = KINDS[row[1]]
   const overflow = OVERFLOWS[row[2]]
   if (row[0] !== VERSION || kind === undefined || overflow === undefined) {
-    throw new AqueductError('store_damaged', 'A queue definition in the store cannot be read. Nothing was changed. Restore the store from a copy.')
+    throw new AqueductError(
+      'store_damaged',
+      'A queue definition in the store cannot be read. Nothing was changed. Restore the store from a copy.',
+    )
   }
-  return { kind, name: row.toString('utf8', DEFINITION_BYTES), limits: { max_messages: getU48(row, 4), max_bytes: getU48(row, 10), overflow } }
+  return {
+    kind,
+    name: row.toString('utf8', DEFINITION_BYTES),
+    limits: { max_messages: getU48(row, 4), max_bytes: getU48(row, 10), overflow },
+  }
 }
 
 /** What the disk knows of a queue beside its entries. */
@@ -72,7 +80,12 @@ interface Outstanding {
   readonly attempts: number
 }
 
-export function headRow(cursor: number, nextIndex: number, leased: readonly Outstanding[], returned: readonly Outstanding[]): Buffer {
+export function headRow(
+  cursor: number,
+  nextIndex: number,
+  leased: readonly Outstanding[],
+  returned: readonly Outstanding[],
+): Buffer {
   const b = Buffer.allocUnsafe(HEAD_BYTES + (leased.length + returned.length) * OUTSTANDING_BYTES)
   b[0] = VERSION
   putU48(b, 1, cursor)

@@ -2,8 +2,9 @@
  * Rebuilds the plain queues at a start: definitions, then heads, then what was acknowledged since, then one pass over the entry rows.
  * An entry whose queue has no definition is dead: deleting a queue needs nothing more than losing that row.
  */
-import type { Log } from '../core/log.js'
+
 import { EXTENT_SEQUENCES } from '../core/limits.js'
+import type { Log } from '../core/log.js'
 import { U48_MAX } from '../store/bytes.js'
 import { extentOf } from '../store/extents.js'
 import * as keys from '../store/keys.js'

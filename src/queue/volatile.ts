@@ -5,8 +5,8 @@
  * Always true: `waiting` is in order of index, and every index in it is above all those in the book.
  */
 import type { MessageView } from '../store/message.js'
-import { GONE, LeaseBook, QueueEntry } from './entry.js'
 import type { Tally } from './departures.js'
+import { GONE, LeaseBook, QueueEntry } from './entry.js'
 import type { Departure, Entry, QueueCounts, QueueKind, QueueLimits, SessionQueue } from './queue.js'
 
 const CAPACITY_MIN = 8

@@ -5,15 +5,15 @@
  * Always true: a checkpoint is complete in itself: heads, mark and deletions are one batch.
  */
 import type { Clock } from '../core/clock.js'
+import { EXTENT_SEQUENCES } from '../core/limits.js'
 import type { Log } from '../core/log.js'
 import type { Disk } from './disk.js'
 import type { Extent, Extents } from './extents.js'
+import { extentOf } from './extents.js'
 import type { Journal } from './journal.js'
 import * as keys from './keys.js'
 import { checkpointRow } from './recovered.js'
 import type { RowCache } from './row-cache.js'
-import { extentOf } from './extents.js'
-import { EXTENT_SEQUENCES } from '../core/limits.js'
 
 /** A checkpoint comes after so many commits, */
 const COMMITS_MAX = 2_000

@@ -243,7 +243,8 @@ export class Journal implements CommitPoint {
 
   private readonly refused = (error: unknown): void => {
     if (this.failure !== null) return
-    this.failure = error instanceof AqueductError ? error : new AqueductError('store_failed', 'A commit failed.', { cause: error })
+    this.failure =
+      error instanceof AqueductError ? error : new AqueductError('store_failed', 'A commit failed.', { cause: error })
     this.lazy?.cancel()
     this.lazy = null
     this.log.error({ err: this.failure, group: this.open - 1 }, 'a commit failed; the store takes nothing any more')

@@ -129,7 +129,9 @@ function openError(folder: string, error: unknown): AqueductError {
   const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error
   const code = cause instanceof Error && 'code' in cause ? cause.code : undefined
   if (code === 'LEVEL_LOCKED') {
-    return new AqueductError('store_locked', `${folder} is in use by another process. Stop it or set another store.path.`, { cause: error })
+    return new AqueductError('store_locked', `${folder} is in use by another process. Stop it or set another store.path.`, {
+      cause: error,
+    })
   }
   if (code === 'LEVEL_CORRUPTION') {
     return new AqueductError(

@@ -68,7 +68,14 @@ export class MessageLog implements Contributor {
     this.oldestExtent = o.recovered.oldestExtent
     this.committedSeq = this.next - 1
     this.flightSeq = this.committedSeq
-    this.checkpoint = new Checkpoint({ extents: this.extents, journal: o.journal, disk: o.disk, log: o.log, clock: o.clock, cache: this.cache })
+    this.checkpoint = new Checkpoint({
+      extents: this.extents,
+      journal: o.journal,
+      disk: o.disk,
+      log: o.log,
+      clock: o.clock,
+      cache: this.cache,
+    })
     this.checkpoint.lastCommit = o.recovered.checkpointCommit
     this.reader = new LogReader(o.disk, this.extents, this.cache)
     o.journal.contribute(this)
@@ -96,7 +103,8 @@ export class MessageLog implements Contributor {
     const view = this.message
     if (view === undefined) throw new AqueductError('internal', 'No message is open.')
     const { writer } = this
-    if (writer.count > 0 && (this.next % EXTENT_SEQUENCES === 0 || !writer.fits(messageBytes(view), view.acceptedAt))) this.cutRow()
+    if (writer.count > 0 && (this.next % EXTENT_SEQUENCES === 0 || !writer.fits(messageBytes(view), view.acceptedAt)))
+      this.cutRow()
     let extent = this.extent
     if (extent === undefined || this.next % EXTENT_SEQUENCES === 0 || extent.bytes >= EXTENT_BYTES_MAX) extent = this.openExtent()
     const seq = this.next++

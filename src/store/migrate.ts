@@ -32,7 +32,10 @@ export async function migrate(disk: Disk, log: Log, steps: readonly (Step | unde
     return mark(disk, newest)
   }
   if (row.length < 4 || row.toString('latin1', 4) !== APP) {
-    throw new AqueductError('store_damaged', 'The schema row of store.path cannot be read. Nothing was changed. Restore it from a copy.')
+    throw new AqueductError(
+      'store_damaged',
+      'The schema row of store.path cannot be read. Nothing was changed. Restore it from a copy.',
+    )
   }
   let version = getU32(row, 0)
   if (version > newest) {
