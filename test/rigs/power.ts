@@ -42,7 +42,7 @@ interface Recorded {
 async function record(target: Target, work: string, preload: string, live: string, s: Settings): Promise<Recorded> {
   const random = new Seeded(s.seed)
   const log = join(work, `operations-${s.seed}`)
-  const env = { LD_PRELOAD: preload, POWERCUT_DIR: live, POWERCUT_LOG: log, POWERCUT_SYNC_US: String(s.sync_us) }
+  const env = { LD_PRELOAD: preload, FILES_DIR: live, FILES_LOG: log, FILES_SYNC_US: String(s.sync_us) }
   const steps: StepRecord[] = []
   const heard: { name: string; heard: Heard }[] = []
   const joined = new Map<string, number>()
@@ -145,7 +145,7 @@ async function main(): Promise<boolean> {
   let done = 0
   const began = Date.now()
   try {
-    const preload = buildPreload('power/powercut.c', work)
+    const preload = buildPreload('preload/files.c', work)
     for (let run = 0; run < runs; run++) {
       const live = join(work, `live-${run}`)
       mkdirSync(live)
@@ -181,7 +181,8 @@ async function main(): Promise<boolean> {
         } else {
           verdicts.push(outcome.verdict)
           for (const line of outcome.examples.slice(0, 4)) examples.push(`run ${run} at ${moment}: ${line}`)
-          if (!o.flag('short')) printTable([{ cut: done, moment, start_ms: outcome.start_ms, ...outcome.verdict }], verdicts.length === 1)
+          if (!o.flag('short'))
+            printTable([{ cut: done, moment, start_ms: outcome.start_ms, ...outcome.verdict }], verdicts.length === 1)
         }
         done++
       }

@@ -27,7 +27,7 @@ const OP = {
   unsupported: 10,
 } as const
 
-/** One record of powercut.c, `before` and `after` in ns of CLOCK_MONOTONIC. */
+/** One record of files.c, `before` and `after` in ns of CLOCK_MONOTONIC. */
 export interface Operation {
   op: number
   before: number

@@ -1,15 +1,19 @@
-/* A preload library that writes down every file operation below one folder, so that a rig can rebuild the folder as a power cut at any
- * moment would have left it. It changes nothing that the program sees, but for an optional pause in every sync.
+/* A preload library that stands between a program and its files below one folder. It can do two things:
  *
- *   POWERCUT_DIR      the folder, absolute
- *   POWERCUT_LOG      the log, outside of the folder; appended to
- *   POWERCUT_SYNC_US  added to every sync, before it counts as finished: an answer that did not wait for its sync is then seen before it
- *
+ * Record: every operation is written down, so that a rig can rebuild the folder as a power cut at any moment would have left it.
+ *   FILES_LOG      the log, outside of the folder; appended to
+ *   FILES_SYNC_US  added to every sync, before it counts as finished: an answer that did not wait for its sync is then seen before it
  * Each record carries CLOCK_MONOTONIC before and after the call. The record of a sync is stamped and written before the program learns that
- * the sync is over; so whatever the program does because of it comes later on the same clock.
- * Writing through a mapping or with copy calls is not followed: it is recorded as "unsupported", which fails the rig.
+ * the sync is over; so whatever the program does because of it comes later on the same clock. Writing through a mapping or with copy calls
+ * is not followed: it is recorded as "unsupported", which fails the rig.
+ *
+ * Fail: from now on as if the disk were full, broken or read-only, until told otherwise.
+ *   FILES_FAULT    a control file of 16 bytes: int32 fault (0 none, 1 full, 2 syncs fail, 3 read-only), unused, uint64 failures so far
+ *
+ *   FILES_DIR      the folder, absolute
  */
 #define _GNU_SOURCE
+#define _LARGEFILE64_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -21,6 +25,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
@@ -46,6 +51,9 @@ static size_t root_len;
 static int log_fd = -1;
 static uint64_t next_handle;
 static long sync_us;
+
+enum { FULL = 1, BROKEN, READ_ONLY };
+static struct { int32_t mode, unused; uint64_t failures; } *control;
 
 #define REAL(ret, name, args)         \
   typedef ret (*name##_fn) args;      \
@@ -76,6 +84,7 @@ REAL(void *, mmap, (void *, size_t, int, int, int, off_t))
 REAL(ssize_t, copy_file_range, (int, off64_t *, int, off64_t *, size_t, unsigned int))
 REAL(ssize_t, sendfile, (int, int, off_t *, size_t))
 REAL(int, fallocate, (int, int, off_t, off_t))
+REAL(int, statfs64, (const char *, struct statfs64 *))
 
 static uint64_t now(void) {
   struct timespec t;
@@ -84,24 +93,63 @@ static uint64_t now(void) {
 }
 
 __attribute__((constructor)) static void begin(void) {
-  const char *dir = getenv("POWERCUT_DIR"), *log = getenv("POWERCUT_LOG"), *us = getenv("POWERCUT_SYNC_US");
-  if (!dir || !log) return;
+  const char *dir = getenv("FILES_DIR"), *log = getenv("FILES_LOG"), *us = getenv("FILES_SYNC_US"), *fault = getenv("FILES_FAULT");
+  if (!dir) return;
   snprintf(root, sizeof root, "%s", dir);
   root_len = strlen(root);
-  int fd = real_open()(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-  log_fd = fcntl(fd, F_DUPFD_CLOEXEC, 1000);
-  if (log_fd < 0) log_fd = fd; else real_close()(fd);
+  if (log) {
+    int fd = real_open()(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    log_fd = fcntl(fd, F_DUPFD_CLOEXEC, 1000);
+    if (log_fd < 0) log_fd = fd; else real_close()(fd);
+  }
+  if (fault) {
+    int fd = real_open()(fault, O_RDWR | O_CLOEXEC);
+    void *at = fd < 0 ? MAP_FAILED : real_mmap()(NULL, 16, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (at != MAP_FAILED) control = at;
+    if (fd >= 0) real_close()(fd);
+  }
   next_handle = ((uint64_t)getpid() << 24) + 1;
   sync_us = us ? atol(us) : 0;
 }
 
+enum { ON_WRITE, ON_CREATE, ON_REMOVE, ON_SYNC };
+
+/* The error that an operation ends with now, or 0. */
+static int failing(int on) {
+  int mode = control ? __atomic_load_n(&control->mode, __ATOMIC_ACQUIRE) : 0, error = 0;
+  if (mode == FULL && (on == ON_WRITE || on == ON_CREATE)) error = ENOSPC;
+  else if (mode == BROKEN && on == ON_SYNC) error = EIO;
+  else if (mode == READ_ONLY) error = EROFS;
+  if (error) __atomic_fetch_add(&control->failures, 1, __ATOMIC_RELAXED);
+  return error;
+}
+#define FAIL(on)              \
+  do {                        \
+    int error_ = failing(on); \
+    if (error_) {             \
+      errno = error_;         \
+      return -1;              \
+    }                         \
+  } while (0)
+
+/* A full disk takes the first half of one write before it refuses. */
+static int half_taken;
+static size_t room(size_t length) {
+  if (!control || __atomic_load_n(&control->mode, __ATOMIC_ACQUIRE) != FULL) {
+    half_taken = 0;
+    return length;
+  }
+  return __atomic_exchange_n(&half_taken, 1, __ATOMIC_ACQ_REL) || length < 2 ? 0 : length / 2;
+}
+
 static void put(uint32_t op, uint64_t before, uint64_t handle, uint64_t offset, const void *data, size_t length) {
+  if (log_fd < 0) return;
   int keep = errno;
   struct record r = {(uint32_t)length, op, before, now(), handle, offset};
   struct iovec v[2] = {{&r, sizeof r}, {(void *)data, length}};
   /* One call in append mode: records of several threads do not mix. */
   if (real_writev()(log_fd, v, 2) != (ssize_t)(sizeof r + length)) {
-    static const char text[] = "powercut: the log cannot be written\n";
+    static const char text[] = "files.c: the log cannot be written\n";
     (void)!real_write()(2, text, sizeof text - 1);
     _exit(97);
   }
@@ -110,7 +158,7 @@ static void put(uint32_t op, uint64_t before, uint64_t handle, uint64_t offset, 
 
 /* The absolute path if it is the folder or below it. */
 static const char *ours(int at, const char *path, char *buffer) {
-  if (log_fd < 0 || !path) return NULL;
+  if (!root_len || !path) return NULL;
   if (path[0] != '/') {
     char base[PATH_MAX];
     if (at == AT_FDCWD) {
@@ -147,6 +195,8 @@ static int do_open(int at, const char *path, int flags, mode_t mode) {
   uint64_t before = mine ? now() : 0;
   struct stat s;
   int was_there = mine ? stat(mine, &s) == 0 : 0;
+  if (mine && (flags & O_CREAT) && !was_there) FAIL(ON_CREATE);
+  if (mine && (flags & O_ACCMODE) != O_RDONLY && control && control->mode == READ_ONLY) FAIL(ON_WRITE);
   int fd = real_openat()(at, path, flags, mode);
   if (mine) opened(fd, flags, was_there, before, mine);
   else if (fd >= 0 && fd < MAX_FD) handles[fd] = 0;
@@ -184,13 +234,16 @@ ssize_t write(int fd, const void *data, size_t length) {
   uint64_t handle = handle_of(fd);
   if (!handle) return real_write()(fd, data, length);
   uint64_t before = now();
-  ssize_t n = real_write()(fd, data, length);
+  size_t some = room(length);
+  if (some == 0 || some == length) FAIL(ON_WRITE);
+  ssize_t n = real_write()(fd, data, some > 0 ? some : length);
   if (n > 0) put(OP_WRITE, before, handle, (uint64_t)(lseek(fd, 0, SEEK_CUR) - n), data, (size_t)n);
   return n;
 }
 
 static ssize_t do_pwrite(int fd, const void *data, size_t length, off_t offset) {
   uint64_t handle = handle_of(fd), before = handle ? now() : 0;
+  if (handle) FAIL(ON_WRITE);
   ssize_t n = real_pwrite()(fd, data, length, offset);
   if (handle && n > 0) put(OP_WRITE, before, handle, (uint64_t)offset, data, (size_t)n);
   return n;
@@ -208,12 +261,14 @@ static void put_vector(uint64_t before, uint64_t handle, off_t offset, const str
 }
 ssize_t writev(int fd, const struct iovec *v, int count) {
   uint64_t handle = handle_of(fd), before = handle ? now() : 0;
+  if (handle) FAIL(ON_WRITE);
   ssize_t n = real_writev()(fd, v, count);
   if (handle && n > 0) put_vector(before, handle, lseek(fd, 0, SEEK_CUR) - n, v, count, n);
   return n;
 }
 static ssize_t do_pwritev(int fd, const struct iovec *v, int count, off_t offset) {
   uint64_t handle = handle_of(fd), before = handle ? now() : 0;
+  if (handle) FAIL(ON_WRITE);
   ssize_t n = real_pwritev()(fd, v, count, offset);
   if (handle && n > 0) put_vector(before, handle, offset, v, count, n);
   return n;
@@ -232,8 +287,16 @@ static int synced(int fd, uint64_t before, int result) {
   else put(OP_SYNC, before, handle, 0, "", 0);
   return result;
 }
-int fsync(int fd) { uint64_t before = now(); return synced(fd, before, real_fsync()(fd)); }
-int fdatasync(int fd) { uint64_t before = now(); return synced(fd, before, real_fdatasync()(fd)); }
+int fsync(int fd) {
+  uint64_t before = now();
+  if (handle_of(fd)) FAIL(ON_SYNC);
+  return synced(fd, before, real_fsync()(fd));
+}
+int fdatasync(int fd) {
+  uint64_t before = now();
+  if (handle_of(fd)) FAIL(ON_SYNC);
+  return synced(fd, before, real_fdatasync()(fd));
+}
 
 /* LevelDB may write through stdio, whose own calls cannot be intercepted: such a file becomes a stream on our functions above. */
 #define MAX_STREAMS 1024
@@ -297,6 +360,7 @@ int rename(const char *from, const char *to) {
   char x[PATH_MAX], y[PATH_MAX];
   const char *mine_from = ours(AT_FDCWD, from, x), *mine_to = ours(AT_FDCWD, to, y);
   uint64_t before = now();
+  if (mine_to) FAIL(ON_REMOVE);
   int result = real_rename()(from, to);
   if (result == 0 && mine_from && mine_to) put_two(OP_RENAME, before, mine_from, mine_to);
   else if (result == 0 && (mine_from || mine_to)) put(OP_UNSUPPORTED, before, 0, 0, "rename over the border", 22);
@@ -313,6 +377,7 @@ static int one_path(uint32_t op, const char *path, int (*call)(const char *)) {
   char buffer[PATH_MAX];
   const char *mine = ours(AT_FDCWD, path, buffer);
   uint64_t before = mine ? now() : 0;
+  if (mine) FAIL(ON_REMOVE);
   int result = call(path);
   if (result == 0 && mine) put(op, before, 0, 0, mine, strlen(mine));
   return result;
@@ -323,6 +388,8 @@ int mkdir(const char *path, mode_t mode) {
   char buffer[PATH_MAX];
   const char *mine = ours(AT_FDCWD, path, buffer);
   uint64_t before = now();
+  struct stat s;
+  if (mine && stat(mine, &s) != 0) FAIL(ON_CREATE);
   int result = real_mkdir()(path, mode);
   if (result == 0 && mine) put(OP_MKDIR, before, 0, 0, mine, strlen(mine));
   return result;
@@ -330,6 +397,7 @@ int mkdir(const char *path, mode_t mode) {
 
 static int do_ftruncate(int fd, off_t size) {
   uint64_t handle = handle_of(fd), before = now();
+  if (handle) FAIL(ON_REMOVE);
   int result = real_ftruncate()(fd, size);
   if (handle && result == 0) put(OP_TRUNCATE, before, handle, (uint64_t)size, "", 0);
   return result;
@@ -361,3 +429,12 @@ int fallocate(int fd, int mode, off_t offset, off_t length) {
   unsupported_fd(fd, "fallocate");
   return real_fallocate()(fd, mode, offset, length);
 }
+
+/* A program that asks for free space is told about the full disk too. */
+int statfs64(const char *path, struct statfs64 *s) {
+  char buffer[PATH_MAX];
+  int result = real_statfs64()(path, s);
+  if (result == 0 && control && control->mode == FULL && ours(AT_FDCWD, path, buffer)) s->f_bfree = s->f_bavail = 0;
+  return result;
+}
+int statfs(const char *path, struct statfs *s) { return statfs64(path, (struct statfs64 *)s); }
