@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest'
+import { BrokerStats } from '../src/broker/stats.js'
 import { COMMIT_SECONDS_BOUNDS, Histogram } from '../src/metrics/histogram.js'
 import { createMetrics } from '../src/metrics/metrics.js'
 import { MetricRegistry } from '../src/metrics/registry.js'
@@ -165,5 +166,18 @@ describe('what /metrics says', () => {
       }
     }
     expect(seen.size).toBeGreaterThan(25)
+  })
+})
+
+describe('the sources', () => {
+  it('are what the broker counts', async () => {
+    const stats = new BrokerStats()
+    stats.received[1] = 4
+    const counts: BrokerCounts = stats
+    const metrics = createMetrics({ broker: counts }, new ManualClock())
+    stats.connectionsTotal = 2
+    const text = await metrics.text()
+    expect(text).toContain('\naqueduct_connections_total 2\n')
+    expect(text).toContain('\naqueduct_messages_received_total{qos="1"} 4\n')
   })
 })
