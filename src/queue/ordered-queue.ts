@@ -24,7 +24,7 @@ import * as decide from './ordered-decide.js'
 import type { OrderedEntry } from './ordered-entry.js'
 import { readPage } from './ordered-pages.js'
 import type { OrderedState } from './ordered-state.js'
-import { PAGE_ENTRIES, type Window } from './ordered-window.js'
+import type { Window } from './ordered-window.js'
 import type { QueueCounts } from './queue.js'
 import { formatReceipt, type NonceSource, parseReceipt } from './receipt.js'
 import type { Due, DueTimers } from './timers.js'
@@ -218,9 +218,8 @@ export class OrderedQueue implements Due {
     for (;;) {
       const got = this.lease(max, lease_ms)
       if (got.length > 0) return this.deliver(got, gone)
-      const page = this.pageUnderWay
-      if (page === null || gone()) break
-      await page
+      if (!this.paging || gone()) break
+      await this.pageIn()
     }
     if (wait_ms <= 0 || gone()) return []
     const got = await this.queueUp(max, lease_ms, wait_ms, o.signal)
@@ -376,9 +375,9 @@ export class OrderedQueue implements Due {
     const s = this.state
     if (demand || this.waiters.size > 0 || this.onReady !== null) this.pageForDemand()
     const d = s.delayed
-    if (d.starved && d.page === null && d.markRank <= this.shared.clock.now()) this.page(d, PAGE_ENTRIES)
+    if (d.starved && d.page === null && d.markRank <= this.shared.clock.now()) this.page(d, this.state.sizes.page)
     if (s.attributes.overflow === 'drop_oldest' && (s.count > s.attributes.max_messages || s.bytes > s.attributes.max_bytes)) {
-      for (const w of s.windows()) if (w.starved) this.page(w, PAGE_ENTRIES)
+      for (const w of s.windows()) if (w.starved) this.page(w, this.state.sizes.page)
     }
     if (!s.becameReady) return
     s.becameReady = false
@@ -411,13 +410,22 @@ export class OrderedQueue implements Due {
 
   /* ---- pages ---- */
 
-  private pageUnderWay: Promise<void> | null = null
+  private readonly pages = new Set<Promise<void>>()
+
+  /** True when rows are on their way into memory: `lease` may have more afterwards. */
+  get paging(): boolean {
+    return this.pages.size > 0
+  }
+
+  private async pageIn(): Promise<void> {
+    for (const page of this.pages) return page
+  }
 
   /** Brings in the next rows of the lane that is read from. */
   private pageForDemand(): void {
     for (const lane of this.state.lanes) {
       if (lane === undefined || lane.total === 0) continue
-      if (lane.wantsPage) this.page(lane, PAGE_ENTRIES)
+      if (lane.wantsPage) this.page(lane, this.state.sizes.page)
       return
     }
   }
@@ -431,10 +439,15 @@ export class OrderedQueue implements Due {
       })
       .catch((error: unknown) => this.shared.log.error({ err: error, queue: this.name }, 'reading a queue failed'))
       .then(() => {
-        if (this.pageUnderWay === running) this.pageUnderWay = null
+        this.pages.delete(running)
         if (!this.shared.store.journal.failed) this.after()
       })
-    this.pageUnderWay = running
+    this.pages.add(running)
+  }
+
+  /** Resolves when no page is on its way; for tests and whoever must see all that is due. */
+  async idle(): Promise<void> {
+    while (this.paging) await this.pageIn()
   }
 
   private usable(): void {

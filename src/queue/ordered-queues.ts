@@ -43,6 +43,7 @@ import {
 } from './ordered-rows.js'
 import { type Effects, type OrderedDeparture, OrderedState } from './ordered-state.js'
 import { type Sweeping, sweepDeleted, sweepIds, sweepPurged, sweepRetained } from './ordered-sweep.js'
+import type { WindowSizes } from './ordered-window.js'
 import { NonceSource } from './receipt.js'
 import { DueTimers } from './timers.js'
 
@@ -51,6 +52,8 @@ export interface OrderedOptions {
   readonly clock: Clock
   readonly random: Random
   readonly log: Log
+  /** For tests. */
+  readonly sizes?: WindowSizes
 }
 
 export type OrderedKind = 'pull' | 'dead'
@@ -76,6 +79,7 @@ export class OrderedQueues implements Effects {
   readonly departures: Departures = { pull: noDepartures(), dead: noDepartures() }
   readonly holds: Holds
   private readonly store: Store
+  private readonly sizes: WindowSizes | undefined
   private readonly log: Log
   private readonly shared: Shared
   private readonly sweeping: Sweeping
@@ -89,6 +93,7 @@ export class OrderedQueues implements Effects {
 
   constructor(o: OrderedOptions) {
     this.store = o.store
+    this.sizes = o.sizes
     this.log = o.log
     this.holds = new Holds(o.store.messages)
     const gate = new GroupGate(o.store.journal)
@@ -120,7 +125,7 @@ export class OrderedQueues implements Effects {
     const next = Buffer.allocUnsafe(4)
     putU32(next, 0, this.nextId)
     this.put(NEXT_ID, next)
-    const queue = this.adopt(name, kind, new OrderedState(id, parsed, this))
+    const queue = this.adopt(name, kind, new OrderedState(id, parsed, this, this.sizes))
     this.define(queue)
     queue.state.change()
     return queue
@@ -343,7 +348,7 @@ export class OrderedQueues implements Effects {
     for (const [id, d] of definitions) {
       const head = heads.get(id)
       if (head === undefined) throw damaged(id)
-      const state = new OrderedState(id, d.attributes, this)
+      const state = new OrderedState(id, d.attributes, this, this.sizes)
       if (head.deleted) {
         state.recover(head, [])
         this.background(state, () => sweepDeleted(state, this.sweeping))

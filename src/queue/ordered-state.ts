@@ -36,7 +36,7 @@ import {
   type KeyRecord,
   keyRowKey,
 } from './ordered-rows.js'
-import { Window } from './ordered-window.js'
+import { WINDOW_SIZES, Window, type WindowSizes } from './ordered-window.js'
 import type { Departure } from './queue.js'
 
 /** `replaced`: a newer message of the same last-value key took its place. `redriven`: a dead letter went back where it died. */
@@ -65,16 +65,14 @@ export interface Scan {
   readonly sawGroup: number
 }
 
-/** Rows of keys, links and ids kept in memory, each. */
-const LOOKASIDE_ROWS = 8_192
-
 export class OrderedState {
   readonly id: number
   attributes: QueueAttributes
   readonly effects: Effects
+  readonly sizes: WindowSizes
   /** By priority; made when first used. */
   readonly lanes: (Window | undefined)[] = new Array(PRIORITY_MAX + 1).fill(undefined)
-  readonly delayed = new Window(DELAYED, -1)
+  readonly delayed: Window
   readonly leases = new Leases()
   readonly keys: Lookaside<string, KeyRecord>
   /** The entry behind the one at a place. */
@@ -100,8 +98,10 @@ export class OrderedState {
   /** Set when an entry became ready; whoever wakes consumers clears it. */
   becameReady = false
 
-  constructor(id: number, attributes: QueueAttributes, effects: Effects) {
+  constructor(id: number, attributes: QueueAttributes, effects: Effects, sizes: WindowSizes = WINDOW_SIZES) {
     this.id = id
+    this.sizes = sizes
+    this.delayed = new Window(DELAYED, -1, sizes)
     this.attributes = attributes
     this.effects = effects
     const source = <K, V>(fetch: (key: K) => V | undefined) => ({
@@ -116,15 +116,15 @@ export class OrderedState {
     }
     this.keys = new Lookaside(
       source((key: string) => read(keyRowKey(id, key), decodeKeyRecord)),
-      LOOKASIDE_ROWS,
+      sizes.lookaside,
     )
     this.ids = new Lookaside(
       source((key: string) => read(idRowKey(id, key), decodeIdRecord)),
-      LOOKASIDE_ROWS,
+      sizes.lookaside,
     )
     this.links = new Lookaside(
       source((place: number) => read(entryKey(id, BEHIND, 0, place), (b) => decodeEntry(BEHIND, 0, place, b))),
-      LOOKASIDE_ROWS,
+      sizes.lookaside,
     )
   }
 
@@ -147,7 +147,7 @@ export class OrderedState {
   /* ---- moves ---- */
 
   lane(priority: number): Window {
-    return (this.lanes[priority] ??= new Window(READY, priority))
+    return (this.lanes[priority] ??= new Window(READY, priority, this.sizes))
   }
 
   /** Puts an entry that is nowhere into a class. */

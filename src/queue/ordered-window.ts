@@ -2,16 +2,24 @@
  * The entries of one class and lane that are in memory: a sorted run from the front, the rest only on disk.
  *
  * Always true: every entry of this lane whose (rank, slot) is before the mark is in `items`; from the mark on none is (no mark:
- * all are). `total` counts both. `items` never holds more than WINDOW_ENTRIES_MAX. Nothing exists before `low()`, so a scan that
+ * all are). `total` counts both. `items` never holds more than `sizes.entries`. Nothing exists before `low()`, so a scan that
  * starts there, or at the mark, crosses no tombstones of what was consumed.
  */
 import type { EntryClass, OrderedEntry } from './ordered-entry.js'
 
-/** Entries in memory per lane; one more and the back half is left to the disk. */
-export const WINDOW_ENTRIES_MAX = 4_096
-/** Rows that one page brings in, and the number in memory below which the next is fetched. */
-export const PAGE_ENTRIES = 1_024
-export const PAGE_AHEAD_ENTRIES = 512
+/** How much of a queue is kept in memory. */
+export interface WindowSizes {
+  /** Entries in memory per lane; one more and the back half is left to the disk. */
+  readonly entries: number
+  /** Rows that one page brings in, */
+  readonly page: number
+  /** and the number in memory below which the next is fetched. */
+  readonly ahead: number
+  /** Rows of keys, links and ids kept in memory, each. */
+  readonly lookaside: number
+}
+
+export const WINDOW_SIZES: WindowSizes = { entries: 4_096, page: 1_024, ahead: 512, lookaside: 8_192 }
 
 /** A page on its way: what was asked, and from when. */
 export interface PageRequest {
@@ -33,10 +41,12 @@ export class Window {
   page: PageRequest | null = null
   /** No entry in memory expires before this; may be too early, never too late. */
   minExpiresAt = Number.POSITIVE_INFINITY
+  private readonly sizes: WindowSizes
   private items: OrderedEntry[] = []
   private start = 0
 
-  constructor(cls: EntryClass, lane: number) {
+  constructor(cls: EntryClass, lane: number, sizes: WindowSizes) {
+    this.sizes = sizes
     this.cls = cls
     this.lane = lane
   }
@@ -69,13 +79,13 @@ export class Window {
   add(e: OrderedEntry): void {
     this.total++
     if (!this.covers(e.rank, e.slot)) return
-    if (this.size >= WINDOW_ENTRIES_MAX) {
+    if (this.size >= this.sizes.entries) {
       const last = this.items[this.items.length - 1]
       if (!before(e, last)) {
         this.mark(e.rank, e.slot)
         return
       }
-      this.cut(WINDOW_ENTRIES_MAX >> 1)
+      this.cut(this.sizes.entries >> 1)
       if (!this.covers(e.rank, e.slot)) return
     }
     this.insert(e)
@@ -112,7 +122,7 @@ export class Window {
   }
 
   get wantsPage(): boolean {
-    return this.spilled && this.page === null && this.size < PAGE_AHEAD_ENTRIES
+    return this.spilled && this.page === null && this.size < this.sizes.ahead
   }
 
   /** True when the next entry is on disk only. */
@@ -151,7 +161,7 @@ export class Window {
       const wasCovered = e.rank < request.fromRank || (e.rank === request.fromRank && e.slot < request.fromSlot)
       if (!wasCovered && this.covers(e.rank, e.slot)) this.insert(e)
     }
-    if (this.size > WINDOW_ENTRIES_MAX) this.cut(WINDOW_ENTRIES_MAX)
+    if (this.size > this.sizes.entries) this.cut(this.sizes.entries)
   }
 
   /** The page did not come; somebody else deals with why. */
