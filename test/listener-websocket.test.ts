@@ -7,7 +7,7 @@ import { silentLog } from '../src/core/log.js'
 import { CLOSE_MS_MAX } from '../src/listeners/closing.js'
 import { createWebSocketListener, type WebSocketListener } from '../src/listeners/websocket.js'
 import { ManualClock } from './support/clock.js'
-import { Acceptor, connect, once, type Recorder, readBytes } from './support/transports.js'
+import { Acceptor, connect, fillUp, once, type Recorder, readBytes } from './support/transports.js'
 
 let server: http.Server
 let listener: WebSocketListener
@@ -169,9 +169,7 @@ describe('an MQTT connection over WebSocket', () => {
     const { client, server } = await join()
     client.pause()
     const block = Buffer.alloc(1 << 20, 1)
-    let written = 0
-    do written += block.length
-    while (server.transport.write(block))
+    const written = fillUp(server.transport, block)
     expect(server.transport.pendingBytes).toBeGreaterThan(0)
     expect(server.drains).toBe(0)
     let got = 0

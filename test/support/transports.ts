@@ -115,3 +115,13 @@ export function readBytes(socket: NodeJS.ReadableStream, bytes: number): Promise
     socket.once('close', () => reject(new Error(`closed after ${got} of ${bytes} bytes`)))
   })
 }
+
+/** Writes `block` until the peer, who does not read, has stalled the transport. Returns the bytes written. */
+export function fillUp(transport: Transport, block: Buffer): number {
+  let written = 0
+  while (written < 64 << 20) {
+    written += block.length
+    if (!transport.write(block)) return written
+  }
+  throw new Error(`the transport says that all of ${written} bytes have left`)
+}
