@@ -78,6 +78,3 @@ export const ConnectReturn = {
   bad_credentials: 4,
   not_authorised: 5,
 } as const
-
-/** The SUBACK code of MQTT 3.1.1 for a refused filter. MQTT 3.1 has none; a client of it takes this for a very high QoS. */
-export const SUBACK_FAILURE = 0x80
