@@ -163,4 +163,55 @@ describe('TopicTable', () => {
     // Neighbours of a crowded place may push each other out; that must stay rare.
     expect(t.size).toBeGreaterThan(49_500)
   })
+
+  describe('names made to collide', () => {
+    // The table's own step, so that a test can solve it for the next word: h' ^ word is what is multiplied next.
+    const step = (h: number, word: number): number => {
+      const product = Math.imul(h ^ word, 0x9e3779b1)
+      return product ^ (product >>> 15)
+    }
+    const printable = (word: number): boolean =>
+      [0, 8, 16, 24].every((shift) => ((word >>> shift) & 0xff) > 0x2f && ((word >>> shift) & 0xff) < 0x7f)
+    const text = (...words: number[]): string => {
+      const buf = Buffer.alloc(words.length * 4)
+      words.forEach((word, i) => {
+        buf.writeInt32LE(word, i * 4)
+      })
+      return buf.toString('latin1')
+    }
+    const firstWord = (i: number): number => Buffer.from(i.toString(36).padStart(4, '0')).readInt32LE(0)
+
+    it('are told apart, and cost one another their place and nothing more', () => {
+      const target = step(8, firstWord(0)) ^ firstWord(1_000)
+      const names: string[] = []
+      for (let i = 0; names.length < 100; i++) {
+        const second = step(8, firstWord(i)) ^ target
+        if (printable(second)) names.push(text(firstWord(i), second))
+      }
+      expect(new Set(names).size).toBe(100)
+      const t = table()
+      names.forEach((name, i) => {
+        const topic = t.internName(name)
+        expect(topic?.name).toBe(name)
+        expect(t.internName(name)).toBe(topic)
+        expect(t.size).toBe(Math.min(i + 1, 16))
+      })
+      expect(t.forgotten).toBe(0)
+      for (const name of names) expect(t.internName(name)?.name).toBe(name)
+    })
+
+    it('are told apart when one begins with the other', () => {
+      let pairs = 0
+      for (let i = 0; i < 5_000; i++) {
+        const first = firstWord(i)
+        const second = step(8, first) ^ first ^ 4
+        if (!printable(second)) continue
+        pairs++
+        const t = table()
+        expect(t.internName(text(first, second))?.name).toBe(text(first, second))
+        expect(t.internName(text(first))?.name).toBe(text(first))
+      }
+      expect(pairs).toBeGreaterThan(10)
+    })
+  })
 })

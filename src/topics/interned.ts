@@ -203,13 +203,12 @@ export class TopicTable {
     return at
   }
 
-  /** Gives a topic its row; where all rows for its hash are taken, the first of them, whose topic is thereby forgotten. */
+  /** Gives a topic its row; where all rows for its hash are taken, the last of them, whose topic is thereby forgotten. */
   private place(topic: Topic, hash: number, at: number): void {
     const { rows, topics, mask } = this
     let i = hash & mask
-    for (let probes = 0; probes < PROBES_MAX && topics[i] !== undefined; probes++) i = (i + 1) & mask
+    for (let probes = 1; probes < PROBES_MAX && topics[i] !== undefined; probes++) i = (i + 1) & mask
     if (topics[i] === undefined) this.count++
-    else i = hash & mask
     topics[i] = topic
     rows[2 * i] = hash
     rows[2 * i + 1] = at

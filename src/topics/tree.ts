@@ -94,7 +94,7 @@ export class TopicTree<V> {
         const [name, kid] = next.value
         // Only the root has a level 0: wildcards there do not see names that start with `$` [MQTT-4.7.2-1].
         if (top.level === 0 && name.charCodeAt(0) === 0x24) continue
-        level = Math.min(top.level + 1, levels.length)
+        level = top.level + 1
         if (kid instanceof Leaf) {
           if (top.level >= open || matchesFrom(filter, begins[level], kid.key, kid.at)) yield [kid.key, kid.value]
         } else node = kid
