@@ -14,7 +14,7 @@ const HELP = `npm run bench [-- OPTIONS]
   --scale X       longer or shorter runs (1)
   --dir DIR       state of the servers, on the disk to be measured (test/bench/build/state)
   --set KEY=VALUE a setting for ours, may be repeated
-  --ours LINE     another command for ours, with {port} and {dir}
+  --ours LINE     another command for ours, with {port}, {dir} and {durability}
   --profile       write CPU profiles of ours and print where its time goes (use it with one workload)
   --strict        exit 1 where a bar is missed
   --list          say what each workload is

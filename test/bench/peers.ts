@@ -17,7 +17,7 @@ export type PeerName = (typeof PEER_NAMES)[number]
 export interface PeerOptions {
   /** Extra `--set KEY=VALUE` for ours. */
   readonly set: readonly string[]
-  /** A shell line with {port} and {dir} instead of dist/main.js. */
+  /** A shell line with {port}, {dir} and {durability} instead of dist/main.js. */
   readonly command?: string
   /** Write CPU profiles of ours into this folder when it stops. */
   readonly profileDir?: string
@@ -48,6 +48,10 @@ function answers(port: number): Promise<boolean> {
     socket.once('connect', () => resolve(true)).once('error', () => resolve(false))
     socket.once('connect', () => socket.destroy())
   })
+}
+
+function fillIn(text: string, values: Readonly<Record<string, string>>): string {
+  return text.replace(/\{(\w+)\}/g, (whole, key: string) => values[key] ?? whole)
 }
 
 export class Peer {
@@ -86,9 +90,16 @@ export class Peer {
         return [process.execPath, join(HERE, 'peers', 'echo.mjs'), port]
       default: {
         const { command, profileDir, set } = this.#options
-        if (command !== undefined) return ['sh', '-c', `exec ${command.replaceAll('{port}', port).replaceAll('{dir}', dir)}`]
-        const settings = [`store.path=${join(dir, 'data')}`, 'mqtt.host=127.0.0.1', `mqtt.port=${port}`, 'http.port=off', ...set]
-        if (this.name === 'ours-os') settings.push('store.durability=os')
+        const durability = this.name === 'ours-os' ? 'os' : 'fsync'
+        if (command !== undefined) return ['sh', '-c', `exec ${fillIn(command, { port, dir, durability })}`]
+        const settings = [
+          `store.path=${join(dir, 'data')}`,
+          'mqtt.host=127.0.0.1',
+          `mqtt.port=${port}`,
+          'http.port=off',
+          `store.durability=${durability}`,
+          ...set,
+        ]
         const profile = profileDir === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profileDir}`]
         return [process.execPath, ...profile, join(ROOT, 'dist', 'main.js'), 'serve', ...settings.flatMap((s) => ['--set', s])]
       }
