@@ -39,6 +39,13 @@ export class Holds {
     return this.counts.get(extent) ?? 0
   }
 
+  /** Entries of all ordered queues that need a message. */
+  get total(): number {
+    let n = 0
+    for (const count of this.counts.values()) n += count
+    return n
+  }
+
   private add(extent: number, n: number): void {
     this.counts.set(extent, (this.counts.get(extent) ?? 0) + n)
     if (extent === this.lastExtent) return

@@ -1,0 +1,311 @@
+/** Random commands against the model, with restarts and crashes before the open commit, with everything paged and with nothing paged. */
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { parseAttributes, type QueueAttributes } from '../src/queue/attributes.js'
+import { BEHIND, DELAYED, LEASED, READY } from '../src/queue/ordered-entry.js'
+import { deadNameOf } from '../src/queue/ordered-queues.js'
+import type { WindowSizes } from '../src/queue/ordered-window.js'
+import { messageBytes } from '../src/store/message.js'
+import { OrderedModel } from './model/ordered-model.js'
+import { OrderedRig } from './support/ordered-rig.js'
+
+const tiny: WindowSizes = { entries: 4, page: 2, ahead: 1, lookaside: 2 }
+const RUNS = Number(process.env['MODEL_RUNS'] ?? 120)
+
+type Command =
+  | { type: 'send'; key: string; priority: number; delay_ms: number; dedupId: string; ttl_ms: number; copies: number }
+  | { type: 'lease'; max: number; lease_ms: number }
+  | { type: 'ack'; which: number }
+  | { type: 'takeBack' }
+  | { type: 'nack'; which: number; delay_ms: number }
+  | { type: 'extend'; which: number; lease_ms: number }
+  | { type: 'advance' | 'step'; ms: number }
+  | { type: 'purge' | 'redrive' | 'flush' | 'restart' | 'crash' | 'audit' }
+
+interface Shape {
+  attributes: QueueAttributes
+  sizes: WindowSizes | undefined
+  priorities: boolean
+  ttl: boolean
+}
+
+const shapes: fc.Arbitrary<Shape> = fc
+  .record({
+    fifo: fc.boolean(),
+    last_value: fc.boolean(),
+    max_attempts: fc.constantFrom(0, 0, 1, 3),
+    limit: fc.constantFrom<'none' | 'reject' | 'drop_oldest' | 'drop_newest'>(
+      'none',
+      'none',
+      'reject',
+      'drop_oldest',
+      'drop_newest',
+    ),
+    paged: fc.boolean(),
+    priorities: fc.boolean(),
+    ttl: fc.boolean(),
+  })
+  .map(({ fifo, last_value, max_attempts, limit, paged, priorities, ttl }) => ({
+    attributes: parseAttributes({
+      fifo,
+      last_value,
+      max_attempts,
+      retention_s: 0,
+      dedup_window_s: 2,
+      ...(limit === 'none' || ttl ? {} : { overflow: limit, max_messages: 10 }),
+    }),
+    sizes: paged ? tiny : undefined,
+    // What is dropped or expires while it is on disk only does so a little later: the model knows no pages.
+    priorities: priorities && !(paged && (ttl || limit === 'drop_oldest')),
+    ttl,
+  }))
+
+const which = fc.nat(1_000)
+const key = fc.constantFrom('', 'a', 'b', 'c')
+const ms = fc.constantFrom(0, 1, 100, 1_000, 5_000)
+const commands: fc.Arbitrary<Command[]> = fc.array(
+  fc.oneof(
+    {
+      weight: 10,
+      arbitrary: fc.record({
+        type: fc.constant('send' as const),
+        key,
+        priority: fc.constantFrom(1, 8, 8, 16),
+        delay_ms: fc.constantFrom(0, 0, 0, 100, 3_000),
+        dedupId: fc.constantFrom('', '', 'x', 'y', 'z'),
+        ttl_ms: fc.constantFrom(0, 0, 500, 4_000),
+        copies: fc.constantFrom(1, 1, 2, 7),
+      }),
+    },
+    {
+      weight: 8,
+      arbitrary: fc.record({ type: fc.constant('lease' as const), max: fc.integer({ min: 1, max: 5 }), lease_ms: ms }),
+    },
+    { weight: 6, arbitrary: fc.record({ type: fc.constant('ack' as const), which }) },
+    { weight: 3, arbitrary: fc.record({ type: fc.constant('nack' as const), which, delay_ms: ms }) },
+    { weight: 2, arbitrary: fc.constant<Command>({ type: 'takeBack' }) },
+    { weight: 2, arbitrary: fc.record({ type: fc.constant('extend' as const), which, lease_ms: ms }) },
+    { weight: 4, arbitrary: fc.record({ type: fc.constant('advance' as const), ms }) },
+    { weight: 1, arbitrary: fc.record({ type: fc.constant('step' as const), ms: fc.constantFrom(-2_000, -1, 1, 2_000) }) },
+    { weight: 1, arbitrary: fc.constantFrom<Command>({ type: 'purge' }, { type: 'redrive' }) },
+    { weight: 2, arbitrary: fc.constantFrom<Command>({ type: 'restart' }, { type: 'audit' }) },
+    { weight: 3, arbitrary: fc.constantFrom<Command>({ type: 'flush' }, { type: 'crash' }) },
+  ),
+  { maxLength: 80 },
+)
+
+class Runner {
+  private readonly rig: OrderedRig
+  private readonly shape: Shape
+  private model: OrderedModel
+  private saved: OrderedModel
+  private receipts: string[] = []
+  private texts = new Map<number, string>()
+  private sent = 0
+
+  private constructor(rig: OrderedRig, shape: Shape) {
+    this.rig = rig
+    this.shape = shape
+    this.model = new OrderedModel(shape.attributes)
+    this.saved = this.model.copy()
+  }
+
+  static async run(shape: Shape, list: readonly Command[]): Promise<void> {
+    const rig = await OrderedRig.open(shape.sizes)
+    rig.queues.create('q', 'pull', shape.attributes)
+    await rig.flush()
+    const r = new Runner(rig, shape)
+    try {
+      for (const c of list) {
+        await r.apply(c)
+        await r.settle()
+        r.compare()
+      }
+      await r.drain()
+    } finally {
+      rig.queues.close()
+    }
+  }
+
+  private get q() {
+    return this.rig.queue('q')
+  }
+
+  private get now() {
+    return this.rig.clock.now()
+  }
+
+  /** All that is due is done and all pages have come, as after a moment of quiet. */
+  private async settle(): Promise<void> {
+    for (let i = 0; i < 100; i++) {
+      for (const q of this.rig.queues.all()) {
+        q.due(this.now)
+        q.after()
+        await q.idle()
+      }
+      if (this.q.nextDue() > this.now && !this.q.paging) break
+    }
+    this.model.tick(this.now)
+  }
+
+  private compare(): void {
+    const { model, now } = this
+    const c = this.q.counts()
+    const ready = model.ready(now).length
+    const delayed = model.delayed(now).length
+    expect(c.leased).toBe(model.leased.length)
+    // An expired message that is on disk only, or behind another, is counted until it is reached.
+    if (this.shape.ttl) expect(c.ready + c.delayed).toBeGreaterThanOrEqual(ready + delayed)
+    else expect(c).toMatchObject({ ready, delayed, bytes: model.entries.reduce((n, e) => n + e.bytes, 0) })
+    expect(this.rig.queues.get(deadNameOf('q'))?.counts().ready ?? 0).toBe(model.dead.length)
+  }
+
+  private pick(n: number): string {
+    return this.receipts.length === 0 ? 'nothing' : this.receipts[Math.max(0, this.receipts.length - 1 - (n % 12))]
+  }
+
+  private async apply(c: Command): Promise<void> {
+    const { q, model, now, rig } = this
+    switch (c.type) {
+      case 'send':
+        for (let i = 0; i < c.copies; i++) await this.send(c)
+        return
+      case 'lease': {
+        const got = await rig.take(q, c.max, c.lease_ms)
+        const want = model.eligible(now)
+        expect(got.map((d) => [this.texts.get(d.seq), d.attempts])).toEqual(
+          want.slice(0, got.length).map((e) => [e.text, e.attempts + 1]),
+        )
+        if (got.length === 0) expect(want).toEqual([])
+        got.forEach((d, i) => {
+          model.lease(want[i], d.receipt, c.lease_ms, now)
+          this.receipts.push(d.receipt)
+        })
+        return
+      }
+      case 'ack':
+      case 'nack':
+      case 'extend': {
+        const receipt = this.pick(c.which)
+        const e = model.holder(receipt, now)
+        const results =
+          c.type === 'ack'
+            ? q.ack([receipt])
+            : c.type === 'nack'
+              ? q.nack([receipt], c.delay_ms)
+              : q.extend([receipt], c.lease_ms)
+        expect(results).toEqual([e === undefined ? 'receipt_invalid' : 'ok'])
+        if (e === undefined) return
+        if (c.type === 'ack') model.remove(e)
+        else if (c.type === 'nack') model.giveBack(e, c.delay_ms, now)
+        else e.until = now + c.lease_ms
+        return
+      }
+      case 'takeBack': {
+        const [d] = await rig.take(q, 1, 10_000)
+        if (d === undefined) return
+        // Taken and given back: an attempt was not made, but a newer one of its last-value key may have come; none can within this command.
+        q.takeBack([d])
+        return
+      }
+      case 'advance':
+        rig.clock.advance(c.ms)
+        return
+      case 'step':
+        rig.clock.step(c.ms)
+        return
+      case 'purge': {
+        const n = model.purge(now)
+        const purged = q.purge()
+        if (this.shape.ttl) expect(purged).toBeGreaterThanOrEqual(n)
+        else expect(purged).toBe(n)
+        return
+      }
+      case 'redrive': {
+        const dead = rig.queues.get(deadNameOf('q'))
+        if (dead === undefined || this.shape.attributes.max_messages === 10) return
+        const seen = (await rig.queues.peek(dead, { limit: 1_000 })).map((p) => this.texts.get(p.seq) as string)
+        expect([...seen].sort()).toEqual(model.dead.map((e) => e.text).sort())
+        expect(await rig.queues.redrive(dead, { max: 1_000 })).toEqual({ moved: seen.length, homeless: 0, full: false })
+        model.redrive(seen, now)
+        this.saved = model.copy()
+        return
+      }
+      case 'flush':
+        await rig.flush()
+        this.saved = model.copy()
+        return
+      case 'restart':
+        await rig.restart()
+        this.saved = model.copy()
+        return
+      case 'crash':
+        await rig.crash()
+        this.model = this.saved.copy()
+        return
+      case 'audit':
+        await rig.flush()
+        this.saved = model.copy()
+        await this.audit()
+        return
+    }
+  }
+
+  private async send(c: Command & { type: 'send' }): Promise<void> {
+    const text = `m${this.sent++}`
+    const view = this.rig.view(text)
+    const priority = this.shape.priorities ? c.priority : 8
+    const expiresAt = this.shape.ttl && c.ttl_ms > 0 ? this.now + c.ttl_ms : 0
+    const { key, delay_ms, dedupId } = c
+    const [result] = this.q.send([{ view, key, priority, delay_ms, dedup_id: dedupId, expires_at: expiresAt }])
+    const want = this.model.send({ text, bytes: messageBytes(view), priority, key, delay_ms, dedupId, expiresAt }, this.now)
+    expect(result.outcome).toBe(want)
+    if (result.outcome === 'stored') this.texts.set(result.seq, text)
+    // Dropping the oldest may have to wait for a page.
+    if (this.shape.attributes.overflow === 'drop_oldest') await this.settle()
+  }
+
+  /** The rows say the same as the counts: one row per entry, and the log holds exactly the messages that they need. */
+  private async audit(): Promise<void> {
+    const { q, rig } = this
+    await rig.queues.quiet()
+    await rig.flush()
+    const rows = await rig.rows(q)
+    expect(new Set(rows.map((e) => e.place)).size).toBe(rows.length)
+    const of = (cls: number) => rows.filter((e) => e.cls === cls).length
+    const s = q.state
+    expect([of(READY), of(BEHIND), of(DELAYED), of(LEASED)]).toEqual([s.inLanes, s.behind, s.delayed.total, s.leases.size])
+    const dead = rig.queues.get(deadNameOf('q'))
+    const held = rows.length + (dead === undefined ? 0 : (await rig.rows(dead)).length)
+    expect(rig.queues.holds.total).toBe(held)
+  }
+
+  /** Everything that is left comes out in the model's order, and nothing stays behind. */
+  private async drain(): Promise<void> {
+    const { rig } = this
+    for (let i = 0; i < 1_000 && (this.model.entries.length > 0 || this.q.state.count > 0); i++) {
+      await this.apply({ type: 'lease', max: 50, lease_ms: 1_000 })
+      this.q.ack(this.receipts)
+      this.model.entries = this.model.entries.filter(
+        (e) => e.receipt === '' || !this.receipts.includes(e.receipt) || e.until <= this.now,
+      )
+      rig.clock.advance(1_000)
+      await this.settle()
+      this.compare()
+    }
+    await rig.flush()
+    await this.audit()
+    const left = this.q.counts()
+    expect(left).toEqual({ ready: 0, leased: 0, delayed: 0, bytes: 0 })
+    expect(await rig.rows(this.q)).toEqual([])
+  }
+}
+
+describe('an ordered queue behaves as its model', () => {
+  it('under random commands, restarts and crashes', { timeout: 600_000 }, async () => {
+    await fc.assert(
+      fc.asyncProperty(shapes, commands, (shape, list) => Runner.run(shape, list)),
+      { numRuns: RUNS },
+    )
+  })
+})
