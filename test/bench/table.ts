@@ -63,7 +63,7 @@ export function verdict(runs: readonly Run[], w: Workload, row: Row, peer: strin
   }
   const ours = costOf(runs, w, row, peer)
   if (ours === undefined || (peer !== 'ours' && peer !== 'ours-os')) return undefined
-  if (w.kind === 'idle') return { text: `bar ${IDLE_BAR_KIB} KiB`, met: ours <= IDLE_BAR_KIB }
+  if (w.kind === 'idle') return { text: `${figure(ours)} KiB; bar ${IDLE_BAR_KIB}`, met: ours <= IDLE_BAR_KIB }
   const theirs = costOf(runs, w, row, 'mosquitto')
   if (theirs === undefined || theirs === 0) return undefined
   const bar = row.bar
