@@ -170,6 +170,14 @@ describe('a connection over any Duplex', () => {
     expect(recorder.closes.map((e) => e?.message)).toEqual(['cable cut'])
   })
 
+  it('releases a stream that does not do so itself', async () => {
+    const stream = new Duplex({ autoDestroy: false, read() {}, write: (_c, _e, done) => done() })
+    const { recorder } = accept(stream)
+    stream.push(null)
+    await recorder.until(() => recorder.closes.length > 0)
+    expect(stream.destroyed).toBe(true)
+  })
+
   it('notices the end of a stream that never emits close', async () => {
     const stream = new Duplex({ emitClose: false, read() {}, write: (_c, _e, done) => done() })
     const { transport, recorder } = accept(stream)

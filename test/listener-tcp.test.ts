@@ -142,6 +142,42 @@ describe.each([
     expect(rounds).toBe(3)
   })
 
+  it('waits on when more is written while the last bytes are leaving', async () => {
+    const { join } = await start({ sharedReads })
+    const { client, server } = await join()
+    const big = Buffer.alloc(16 << 20)
+    const pendingAtDrain: number[] = []
+    server.onDrained = () => pendingAtDrain.push(server.transport.pendingBytes)
+    let got = 0
+    let added = false
+    client.on('data', (chunk) => {
+      got += chunk.length
+      // The first has left, the second is on its way with our marker: the third comes behind both.
+      if (!added && server.transport.pendingBytes === big.length) added = !server.transport.write(big)
+    })
+    server.transport.write(big)
+    server.transport.write(big)
+    await server.until(() => server.drains > 0)
+    expect(added).toBe(true)
+    expect(pendingAtDrain).toEqual([0])
+    while (got < 3 * big.length) await once(client, 'data')
+    expect(server.drains).toBe(1)
+  })
+
+  it('closes in order although it was paused', async () => {
+    const { join, clock } = await start({ sharedReads })
+    const { client, server } = await join()
+    client.resume()
+    server.transport.pause()
+    client.write('unread')
+    server.transport.write(Buffer.from('bye'))
+    server.transport.end()
+    await server.until(() => server.closes.length > 0)
+    expect(server.closes).toEqual([undefined])
+    expect(server.bytes).toBe(0)
+    expect(clock.pending).toBe(0)
+  })
+
   it('stops reading while paused, and loses nothing', async () => {
     const { join } = await start({ sharedReads })
     const { client, server } = await join()
@@ -365,7 +401,12 @@ describe('the probe for the shared read buffer', () => {
     const calls: unknown[] = []
     const handle = { onconnection: (status: number, client: unknown) => calls.push([status, client]) }
     shareReadBuffer({ _handle: handle } as unknown as net.Server, ignore, goOn)
-    handle.onconnection(-24, undefined)
-    expect(calls).toEqual([[-24, undefined]])
+    const client = { useUserBuffer: ignore, readStart: ignore, readStop: ignore }
+    handle.onconnection(-24, client)
+    handle.onconnection(0, undefined)
+    expect(calls).toEqual([
+      [-24, client],
+      [0, undefined],
+    ])
   })
 })

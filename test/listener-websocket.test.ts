@@ -213,6 +213,17 @@ describe('an MQTT connection over WebSocket', () => {
     expect(clock.pending).toBe(0)
   })
 
+  it('closes in order although it was paused', async () => {
+    const { client, server } = await join()
+    server.transport.pause()
+    client.send(Buffer.from('unread'))
+    server.transport.end()
+    await server.until(() => server.closes.length > 0)
+    expect(server.closes).toEqual([undefined])
+    expect(server.bytes).toBe(0)
+    expect(clock.pending).toBe(0)
+  })
+
   it('cuts off a peer that does not close, at the bound', async () => {
     const { client, server } = await join()
     client.pause()
