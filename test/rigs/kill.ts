@@ -146,7 +146,7 @@ async function main(): Promise<boolean> {
   const verdicts: Verdict[] = []
   const began = Date.now()
   try {
-    const load = await startLoad({ publishers: 4, window: 60, bytes: 160, mix: [3, 4, 4], seed }, (r) => world.note(r))
+    const load = await startLoad({ publishers: 4, window: 150, bytes: 160, mix: [3, 4, 4], seed }, (r) => world.note(r))
     const run = new KillRun(target, dir, random, load, world, messages, await target.start(dir))
     try {
       await run.begin()

@@ -8,7 +8,7 @@
  * the disk's syncs are made: an answer that does not wait for its sync then shows), --short, --keep (folder of failed cuts stays).
  * Exit 1 on any loss, duplicate, inversion, wrong retained message, lost session or failed start.
  */
-import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, realpathSync, rmSync } from 'node:fs'
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { playOn, type Story } from './lib/cut.js'
@@ -36,6 +36,9 @@ interface Recorded {
   began_ns: number
   loaded_ns: number
   ended_ns: number
+  /** Of the recorded run itself, with its one kill. */
+  verdict: Verdict
+  examples: string[]
 }
 
 /** Runs the broker with everything recorded; it is killed and restarted once in the middle, so that recovery is cut as well. */
@@ -90,10 +93,13 @@ async function record(target: Target, work: string, preload: string, live: strin
       }
     }
     for (const { subscriber } of world.seats) await subscriber.connect(broker.port)
-    await load.settle(0, 15_000)
+    const settled = await load.settle(0, 15_000)
     await world.drain(1000, 20_000)
     await pause(200)
-    return { story: { publishers, bytes: s.bytes, steps, heard, joined }, log, began_ns, loaded_ns, ended_ns: stamp_ns() }
+    const ended_ns = stamp_ns()
+    const verdict = world.close(0, await world.wrongRetained(broker.port), settled.sessions_lost)
+    const story = { publishers, bytes: s.bytes, steps, heard, joined }
+    return { story, log, began_ns, loaded_ns, ended_ns, verdict, examples: world.examples }
   } finally {
     for (const { subscriber } of world.seats) subscriber.drop()
     await load.quit()
@@ -143,6 +149,7 @@ async function main(): Promise<boolean> {
   const examples: string[] = []
   let failed = 0
   let done = 0
+  let heading = true
   const began = Date.now()
   try {
     const preload = buildPreload('preload/files.c', work)
@@ -164,6 +171,9 @@ async function main(): Promise<boolean> {
       const random = new Seeded(settings.seed)
       const shadow = new Shadow(live, operations)
       const acked = recorded.story.steps.filter((r) => r.step === 'acked').length
+      if (o.flag('keep')) writeFileSync(join(work, `story-${run}.json`), JSON.stringify(recorded.story))
+      for (const line of recorded.examples.slice(0, 4)) examples.push(`run ${run} before any cut: ${line}`)
+      verdicts.push(recorded.verdict)
       if (!o.flag('short'))
         console.log(`run ${run}: ${operations.length} file operations, ${ends.length} syncs, ${acked} acknowledgements`)
       for (const at of chooseCuts(random, recorded, ends, Math.ceil(cuts / runs))) {
@@ -181,8 +191,8 @@ async function main(): Promise<boolean> {
         } else {
           verdicts.push(outcome.verdict)
           for (const line of outcome.examples.slice(0, 4)) examples.push(`run ${run} at ${moment}: ${line}`)
-          if (!o.flag('short'))
-            printTable([{ cut: done, moment, start_ms: outcome.start_ms, ...outcome.verdict }], verdicts.length === 1)
+          if (!o.flag('short')) printTable([{ cut: done, moment, start_ms: outcome.start_ms, ...outcome.verdict }], heading)
+          heading = false
         }
         done++
       }

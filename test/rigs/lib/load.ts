@@ -246,7 +246,16 @@ class Worker {
       if (batch.length > 0) publisher.publish(batch)
     }
     this.publishers.forEach((p, i) => {
-      p.onDone = () => fill(i)
+      // Once for all acknowledgements of a read, so that the next messages leave in one write.
+      let waiting = false
+      p.onDone = () => {
+        if (waiting) return
+        waiting = true
+        setImmediate(() => {
+          waiting = false
+          if (this.plan === plan) fill(i)
+        })
+      }
     })
     const closed = Promise.all(this.publishers.map((p) => p.closed()))
     const timers: NodeJS.Timeout[] = []
