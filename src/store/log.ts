@@ -203,7 +203,7 @@ export class MessageLog implements Contributor {
     this.checkpoint.settled()
   }
 
-  /** After recovery has seen a row beyond what the commit rows said (some of them are missing). */
+  /** `seq` and all below are taken: by a row that recovery saw although the commit rows did not name it, or as a gap. */
   skipTo(seq: number): void {
     if (seq < this.next) return
     this.next = seq + 1
@@ -215,7 +215,7 @@ export class MessageLog implements Contributor {
     for (const extent of this.extents.all()) if (extent.live === 0) this.checkpoint.dead(extent)
     // The extent that grows is never deleted, so it may not be one that was recovered.
     const id = extentOf(this.next)
-    if (this.extents.get(id) !== undefined) this.next = (id + 1) * EXTENT_SEQUENCES
+    if (this.extents.get(id) !== undefined) this.skipTo((id + 1) * EXTENT_SEQUENCES - 1)
     this.checkpoint.enabled = true
   }
 
