@@ -12,7 +12,7 @@ export function metricsOf(broker: Broker, standing: Standing, clock: Clock): Met
       broker: state.stats,
       connectionsOpen: () => state.connections.size,
       sessions: () => state.stored?.sessions.size ?? 0,
-      subscriptions: () => state.routes.filters,
+      subscriptions: () => state.routes.subscriptions,
       retained: () => state.stored?.retained.size ?? 0,
       ready: () => standing.readiness().ready,
     },

@@ -139,7 +139,7 @@ async function openOn(state: BrokerState, store: Store, openMailboxes: OpenMailb
   const stored = { store, mailboxes, sessions, retained }
   state.stored = stored
   const wills = await publishLeftWills(state, stored)
-  return { sessions: sessions.size, subscriptions: state.routes.filters, retained: retained.size, wills }
+  return { sessions: sessions.size, subscriptions: state.routes.subscriptions, retained: retained.size, wills }
 }
 
 function suspend(state: BrokerState): void {

@@ -5,20 +5,20 @@
  * Only `finish` enters `closed`, once, from wherever; it undoes all that the connection holds.
  *
  * Always true:
- * - packets are handled one after another; while one waits for a hook, those behind it wait in `backlog` and the socket is not read;
+ * - packets are handled one after another (`input`); while one waits for a hook, those behind it wait and the socket is not read;
  * - acknowledgements leave in the order of what they answer: one that is ready early waits in the last open group before it (`answer`);
  * - no byte of a read buffer is referred to after `data` returns;
  * - a packet too large is refused by its declared length, before any of its body is kept.
  */
 import { EventEmitter } from 'node:events'
 import { PACKET_BYTES_BEFORE_CONNECT_MAX } from '../core/limits.js'
-import { PINGRESP, PUBREL, Reason } from '../mqtt/constants.js'
-import { Frame, readFrame } from '../mqtt/frame.js'
+import { PINGRESP, PUBREL } from '../mqtt/constants.js'
+import type { Frame } from '../mqtt/frame.js'
 import type { MessageView } from '../store/message.js'
 import type { Waiter } from '../store/waiter.js'
-import { Backlog } from './backlog.js'
 import { type ClientPacket, clientPublish, clientSubscribe, clientUnsubscribe } from './client-api.js'
 import { handlePacket } from './dispatch.js'
+import { Input } from './input.js'
 import type { Inbound } from './message.js'
 import { Output } from './output.js'
 import { type Deliverer, FLAG_QOS, FLAG_RETAIN } from './ports.js'
@@ -35,8 +35,6 @@ export type Phase = 'waiting' | 'connecting' | 'connected' | 'closed'
 type Deferred = () => void
 /** Token of a deferred answer; other tokens are packet type · 65,536 + packet identifier. */
 const DEFERRED = 0xff0000
-
-const frame = new Frame()
 
 export class Connection extends EventEmitter implements TransportHandler, Deliverer, Waiter {
   /* what Aedes knows of a client */
@@ -68,9 +66,7 @@ export class Connection extends EventEmitter implements TransportHandler, Delive
   private lastGroup = 0
   private deferred: Deferred[] | null = null
   private replay: RetainedReplay | null = null
-  private backlog: Backlog | null = null
-  private suspended = false
-  private reading = false
+  readonly input = new Input(this)
   private marked = false
 
   constructor(state: BrokerState, transport: Transport, broker: unknown) {
@@ -100,86 +96,37 @@ export class Connection extends EventEmitter implements TransportHandler, Delive
   /* ---- input ---- */
 
   data(chunk: Buffer, start: number, end: number): void {
-    if (this.phase === 'closed') return
     this.heard_ms = this.state.uptime_ms
     this.state.stats.bytesReceived += end - start
-    this.reading = true
-    const backlog = this.backlog
-    if (backlog === null) {
-      const rest = this.parse(chunk, start, end)
-      if (rest < end) this.keep(chunk, rest, end)
-    } else {
-      backlog.add(chunk, start, end)
-      if (!this.suspended) this.parseBacklog(backlog)
-    }
-    this.endReading()
+    this.input.take(chunk, start, end)
   }
 
-  /** True while input waits: the client cannot be blamed for its silence. */
-  get waiting(): boolean {
-    return this.suspended
+  /** One whole packet; the input reads on when this returns, unless it was suspended or the connection closed. */
+  packet(frame: Frame, buf: Buffer, packetStart: number): void {
+    handlePacket(this, frame, buf, packetStart)
+  }
+
+  /** What arrived in one read was handled: what it led to leaves now, and a publisher that is too fast for the disk waits. */
+  readDone(): void {
+    this.flush()
+    const journal = this.state.stored?.store.journal
+    if (journal?.congested !== true || this.phase !== 'connected' || this.input.suspended) return
+    this.suspend()
+    this.answerWith(() => this.resume(), journal.openGroup)
+  }
+
+  get packetBytesMax(): number {
+    return this.phase === 'connected' ? this.state.settings.max_packet_bytes : PACKET_BYTES_BEFORE_CONNECT_MAX
   }
 
   /** Input waits from here on: a hook or a commit must answer first. */
   suspend(): void {
-    if (this.suspended) return
-    this.suspended = true
-    this.transport.pause()
+    if (this.input.suspend()) this.transport.pause()
   }
 
   /** Goes on with what waited. May be called at any time, also when the connection is gone. */
   resume(): void {
-    if (!this.suspended || this.phase === 'closed') return
-    this.suspended = false
-    if (this.reading) {
-      // Answered at once, in the middle of `parse`: that loop goes on by itself.
-      this.transport.resume()
-      return
-    }
-    this.reading = true
-    if (this.backlog !== null) this.parseBacklog(this.backlog)
-    if (!this.suspended) this.transport.resume()
-    this.endReading()
-  }
-
-  private endReading(): void {
-    this.reading = false
-    this.flush()
-    const stored = this.state.stored
-    if (stored?.store.journal.congested === true && this.phase === 'connected') this.waitOutCongestion()
-  }
-
-  private keep(chunk: Buffer, start: number, end: number): void {
-    if (this.phase === 'closed') return
-    if (this.backlog === null) this.backlog = new Backlog(this.packetBytesMax() + 5)
-    this.backlog.add(chunk, start, end)
-  }
-
-  private parseBacklog(backlog: Backlog): void {
-    backlog.from = this.parse(backlog.bytes, backlog.from, backlog.to)
-    if (backlog.from === backlog.to) this.backlog = null
-  }
-
-  private packetBytesMax(): number {
-    return this.phase === 'connected' ? this.state.settings.max_packet_bytes : PACKET_BYTES_BEFORE_CONNECT_MAX
-  }
-
-  /** Handles the whole packets in `buf`; returns the offset of the first byte that was not used. */
-  private parse(buf: Buffer, start: number, end: number): number {
-    let pos = start
-    while (pos < end && !this.suspended) {
-      const found = readFrame(buf, pos, end, this.version ?? 4, frame)
-      if (found === 0) break
-      if (found < 0) return this.fault(Reason.malformed_packet, 'malformed fixed header', end)
-      if (frame.bodyEnd - frame.bodyStart > this.packetBytesMax())
-        return this.fault(Reason.packet_too_large, 'packet too large', end)
-      if (frame.bodyEnd > end) break
-      const next = frame.bodyEnd
-      handlePacket(this, frame, buf, pos)
-      if ((this.phase as Phase) === 'closed') return end
-      pos = next
-    }
-    return pos
+    if (this.phase !== 'closed' && this.input.resume()) this.transport.resume()
   }
 
   /* ---- answers ---- */
@@ -243,7 +190,7 @@ export class Connection extends EventEmitter implements TransportHandler, Delive
   }
 
   private wrote(): void {
-    if (this.reading || this.marked) return
+    if (this.input.reading || this.marked) return
     this.marked = true
     this.state.markDirty(this)
   }
@@ -322,14 +269,13 @@ export class Connection extends EventEmitter implements TransportHandler, Delive
 
   /* ---- end ---- */
 
-  /** Closes for a packet that breaks the rules. Returns `used` so that a parser can say "nothing more to read here". */
-  fault(reason: number, text: string, used = 0): number {
+  /** Closes for a packet that breaks the rules. */
+  fault(reason: number, text: string): void {
     this.state.stats.malformed++
     this.state.log.debug({ client: this.id, remote: this.transport.remote, reason }, text)
     this.output.flush()
     this.finish(new Error(text))
     this.transport.end()
-    return used
   }
 
   ended(error: Error | undefined): void {
@@ -358,7 +304,7 @@ export class Connection extends EventEmitter implements TransportHandler, Delive
     this.closed = true
     this.state.connections.delete(this)
     this.output.drop()
-    this.backlog = null
+    this.input.close()
     this.deferred = null
     this.replay = null
     const session = this.session
@@ -375,13 +321,6 @@ export class Connection extends EventEmitter implements TransportHandler, Delive
     this.finish(undefined)
     this.transport.destroy()
     if (done !== undefined) setImmediate(done)
-  }
-
-  private waitOutCongestion(): void {
-    const journal = this.state.stored?.store.journal
-    if (journal === undefined || this.suspended) return
-    this.suspend()
-    this.answerWith(() => this.resume(), journal.openGroup)
   }
 
   /* ---- what programs call on a client ---- */

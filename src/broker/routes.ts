@@ -15,6 +15,9 @@ export interface Route {
   readonly listeners: Listener[]
 }
 
+/** What one subscriber adds to a route, and a route without any. */
+const ROUTE_BYTES = 32
+
 const listenerOptions: SubscriptionOptions = { qos: 0, noLocal: false, retainAsPublished: true }
 
 export class Routes {
@@ -54,8 +57,9 @@ export class Routes {
     this.router.remove(listener.filter, listener)
   }
 
-  get filters(): number {
-    return this.router.filters
+  /** Subscriptions of sessions. */
+  get subscriptions(): number {
+    return this.router.subscriptions - this.listeners.size
   }
 
   /** Forgets every session, as after a store that failed; listeners of this process stay. */
@@ -89,6 +93,9 @@ export class Routes {
       options.push(volatileOptions[i] as SubscriptionOptions)
     }
     const route: Route = { sessions, options, durable, listeners }
+    // The table is bounded by bytes, too; a route is part of what a topic costs. Only growth is charged: topics are matched again and again.
+    const before = (topic.route as Route | undefined)?.sessions.length ?? -1
+    if (sessions.length > before) this.topics.charge(ROUTE_BYTES * (sessions.length - before))
     topic.route = route
     topic.routeVersion = this.version
     return route

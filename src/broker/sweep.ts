@@ -35,7 +35,7 @@ function sweepConnections(state: BrokerState, retry: boolean): void {
       }
     } else if (c.phase === 'connected') {
       // One and a half times what the client promised [MQTT-3.1.2-24]. While we do not read, its silence is ours.
-      if (c.keepalive_s > 0 && silent_ms > c.keepalive_s * 1500 && !c.waiting) {
+      if (c.keepalive_s > 0 && silent_ms > c.keepalive_s * 1500 && !c.input.suspended) {
         state.stats.keepaliveTimeouts++
         state.hooks.emit('keepaliveTimeout', c)
         c.finish(new Error('keep alive timeout'))
