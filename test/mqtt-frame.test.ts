@@ -129,6 +129,7 @@ describe('readPublish', () => {
     ['a property length longer than the packet', '30 05 0001 61 02 01', 5, 0x81],
     ['a property length longer than needed', '30 05 0001 61 8000', 5, 0x81],
     ['a property length of five bytes', '30 08 0001 61 8080808001', 5, 0x81],
+    ['a property length of six bytes, whose last would count as 8', '30 11 0001 61 808080808001 0000000000000000', 5, 0x81],
   ])('refuses %s: %s, version %i', (_name, bytes, version, reason) => {
     expect(read(bytes, version).reason).toBe(reason)
   })
