@@ -5,7 +5,8 @@
  *   npx tsx test/rigs/power.ts --target aqueduct --cuts 100 --seed 1 [--durability os]
  *
  * Options: --target aqueduct|aedes-level, --durability fsync|os, --cuts, --runs, --seed, --bytes (payload), --rate, --sync-us (how much slower
- * the disk's syncs are made: an answer that does not wait for its sync then shows), --short, --keep (folder of failed cuts stays).
+ * the disk's syncs are made: an answer that does not wait for its sync then shows), --names strict|journal (see lib/shadow.ts),
+ * --short, --keep (the work folder stays).
  * Exit 1 on any loss, duplicate, inversion, wrong retained message, lost session or failed start.
  */
 import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs'
@@ -169,7 +170,7 @@ async function main(): Promise<boolean> {
       checkShadow(new Shadow(live, operations), live)
       const ends = syncEnds(operations).filter((at) => at > recorded.loaded_ns)
       const random = new Seeded(settings.seed)
-      const shadow = new Shadow(live, operations)
+      const shadow = new Shadow(live, operations, o.text('names', 'strict') === 'journal')
       const acked = recorded.story.steps.filter((r) => r.step === 'acked').length
       if (o.flag('keep')) writeFileSync(join(work, `story-${run}.json`), JSON.stringify(recorded.story))
       for (const line of recorded.examples.slice(0, 4)) examples.push(`run ${run} before any cut: ${line}`)

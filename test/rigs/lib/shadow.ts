@@ -4,7 +4,8 @@
  * The model, on the careful side of what file systems promise:
  * - Bytes count once a sync of their file has *finished*, if they were written before that sync *began*.
  * - A new name, a rename or a removal counts once its folder was synced, begun after it; a new or renamed file also once the file itself was
- *   synced. Each counts by itself: no order is assumed between names that nobody synced.
+ *   synced. Each counts by itself: no order is assumed between names that nobody synced. (With `journal` any finished sync makes all name
+ *   changes before it safe, which is what ext4, XFS and Btrfs do though no standard says so.)
  * - A folder exists as soon as something in it does.
  * The *torn* variant adds what may have reached the disk all the same: a prefix of the name changes that were not yet safe, in their order
  * (journalled metadata), and for each file a prefix of its unsynced bytes, cut anywhere. Bytes of one file do not overtake each other there, and
@@ -124,8 +125,11 @@ export class Shadow {
   private readonly covering = new Map<Operation, number>()
   private readonly root: string
 
-  constructor(root: string, operations: readonly Operation[]) {
+  private readonly journal: boolean
+
+  constructor(root: string, operations: readonly Operation[], journal = false) {
     this.root = root
+    this.journal = journal
     for (const [order, operation] of operations.entries()) {
       if (operation.op === OP.unsupported) throw new Error(`the program uses ${operation.text}, which this rig cannot follow`)
       this.events.push({ at: operation.after, order, begin: false, operation })
@@ -209,7 +213,7 @@ export class Shadow {
 
   private synced(file: FileState, covered: number, began: number): void {
     file.safe = Math.max(file.safe, covered)
-    this.settle((c) => c.file === file && c.to !== null && c.after <= began)
+    this.settle((c) => (this.journal || (c.file === file && c.to !== null)) && c.after <= began)
   }
 
   private change(change: NameChange): void {
