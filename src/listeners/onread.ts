@@ -12,7 +12,7 @@
 import * as net from 'node:net'
 
 /** Bytes per read at most; also what libuv would offer by itself. */
-export const READ_BUFFER_BYTES = 65_536
+const READ_BUFFER_BYTES = 65_536
 
 /** Called with the socket as `this` for each read; the bytes are valid during the call only. True: go on reading. */
 export type OnRead = (this: net.Socket, bytes: number, buffer: Buffer) => boolean

@@ -88,7 +88,7 @@ function stop(server: net.Server): Promise<void> {
   })
 }
 
-export function cannotListen(host: string, port: number, setting: string, error: NodeJS.ErrnoException): AqueductError {
+function cannotListen(host: string, port: number, setting: string, error: NodeJS.ErrnoException): AqueductError {
   const where = formatAddress(host, port)
   const hostSetting = setting.replace(/port$/, 'host')
   const sentence =
