@@ -10,9 +10,12 @@ import { OrderedModel } from './model/ordered-model.js'
 import { OrderedRig } from './support/ordered-rig.js'
 
 const tiny: WindowSizes = { entries: 4, page: 2, ahead: 1, lookaside: 2 }
-const RUNS = Number(process.env['MODEL_RUNS'] ?? 120)
+const narrow: WindowSizes = { entries: 4, page: 4, ahead: 3, lookaside: 3 }
+const RUNS = Number(process.env.MODEL_RUNS ?? 120)
 
-type Command =
+/** `rush`: the next command follows at once, while pages and sweeps of this one are still under way. */
+type Command = { rush: boolean } & Act
+type Act =
   | { type: 'send'; key: string; priority: number; delay_ms: number; dedupId: string; ttl_ms: number; copies: number }
   | { type: 'lease'; max: number; lease_ms: number }
   | { type: 'ack'; which: number }
@@ -27,6 +30,7 @@ interface Shape {
   sizes: WindowSizes | undefined
   priorities: boolean
   ttl: boolean
+  slow: boolean
 }
 
 const shapes: fc.Arbitrary<Shape> = fc
@@ -41,11 +45,12 @@ const shapes: fc.Arbitrary<Shape> = fc
       'drop_oldest',
       'drop_newest',
     ),
-    paged: fc.boolean(),
+    paged: fc.constantFrom<WindowSizes | undefined>(undefined, tiny, narrow),
     priorities: fc.boolean(),
     ttl: fc.boolean(),
+    slow: fc.boolean(),
   })
-  .map(({ fifo, last_value, max_attempts, limit, paged, priorities, ttl }) => ({
+  .map(({ fifo, last_value, max_attempts, limit, paged, priorities, ttl, slow }) => ({
     attributes: parseAttributes({
       fifo,
       last_value,
@@ -54,43 +59,45 @@ const shapes: fc.Arbitrary<Shape> = fc
       dedup_window_s: 2,
       ...(limit === 'none' || ttl ? {} : { overflow: limit, max_messages: 10 }),
     }),
-    sizes: paged ? tiny : undefined,
+    sizes: paged,
     // What is dropped or expires while it is on disk only does so a little later: the model knows no pages.
-    priorities: priorities && !(paged && (ttl || limit === 'drop_oldest')),
+    priorities: priorities && !(paged !== undefined && (ttl || limit === 'drop_oldest')),
     ttl,
+    slow,
   }))
 
 const which = fc.nat(1_000)
-const key = fc.constantFrom('', 'a', 'b', 'c')
+const key = fc.constantFrom('', 'a', 'a', 'b', 'c')
 const ms = fc.constantFrom(0, 1, 100, 1_000, 5_000)
+const acts: fc.Arbitrary<Act> = fc.oneof(
+  {
+    weight: 10,
+    arbitrary: fc.record({
+      type: fc.constant('send' as const),
+      key,
+      priority: fc.constantFrom(1, 8, 8, 16),
+      delay_ms: fc.constantFrom(0, 0, 0, 100, 3_000),
+      dedupId: fc.constantFrom('', '', 'x', 'y', 'z'),
+      ttl_ms: fc.constantFrom(0, 0, 500, 4_000),
+      copies: fc.constantFrom(1, 1, 2, 7),
+    }),
+  },
+  {
+    weight: 8,
+    arbitrary: fc.record({ type: fc.constant('lease' as const), max: fc.integer({ min: 1, max: 5 }), lease_ms: ms }),
+  },
+  { weight: 6, arbitrary: fc.record({ type: fc.constant('ack' as const), which }) },
+  { weight: 5, arbitrary: fc.record({ type: fc.constant('nack' as const), which, delay_ms: ms }) },
+  { weight: 2, arbitrary: fc.constant<Act>({ type: 'takeBack' }) },
+  { weight: 2, arbitrary: fc.record({ type: fc.constant('extend' as const), which, lease_ms: ms }) },
+  { weight: 4, arbitrary: fc.record({ type: fc.constant('advance' as const), ms }) },
+  { weight: 1, arbitrary: fc.record({ type: fc.constant('step' as const), ms: fc.constantFrom(-2_000, -1, 1, 2_000) }) },
+  { weight: 2, arbitrary: fc.constantFrom<Act>({ type: 'purge' }, { type: 'redrive' }) },
+  { weight: 2, arbitrary: fc.constantFrom<Act>({ type: 'restart' }, { type: 'audit' }) },
+  { weight: 3, arbitrary: fc.constantFrom<Act>({ type: 'flush' }, { type: 'crash' }) },
+)
 const commands: fc.Arbitrary<Command[]> = fc.array(
-  fc.oneof(
-    {
-      weight: 10,
-      arbitrary: fc.record({
-        type: fc.constant('send' as const),
-        key,
-        priority: fc.constantFrom(1, 8, 8, 16),
-        delay_ms: fc.constantFrom(0, 0, 0, 100, 3_000),
-        dedupId: fc.constantFrom('', '', 'x', 'y', 'z'),
-        ttl_ms: fc.constantFrom(0, 0, 500, 4_000),
-        copies: fc.constantFrom(1, 1, 2, 7),
-      }),
-    },
-    {
-      weight: 8,
-      arbitrary: fc.record({ type: fc.constant('lease' as const), max: fc.integer({ min: 1, max: 5 }), lease_ms: ms }),
-    },
-    { weight: 6, arbitrary: fc.record({ type: fc.constant('ack' as const), which }) },
-    { weight: 3, arbitrary: fc.record({ type: fc.constant('nack' as const), which, delay_ms: ms }) },
-    { weight: 2, arbitrary: fc.constant<Command>({ type: 'takeBack' }) },
-    { weight: 2, arbitrary: fc.record({ type: fc.constant('extend' as const), which, lease_ms: ms }) },
-    { weight: 4, arbitrary: fc.record({ type: fc.constant('advance' as const), ms }) },
-    { weight: 1, arbitrary: fc.record({ type: fc.constant('step' as const), ms: fc.constantFrom(-2_000, -1, 1, 2_000) }) },
-    { weight: 1, arbitrary: fc.constantFrom<Command>({ type: 'purge' }, { type: 'redrive' }) },
-    { weight: 2, arbitrary: fc.constantFrom<Command>({ type: 'restart' }, { type: 'audit' }) },
-    { weight: 3, arbitrary: fc.constantFrom<Command>({ type: 'flush' }, { type: 'crash' }) },
-  ),
+  fc.record({ act: acts, rush: fc.boolean() }).map(({ act, rush }): Command => ({ ...act, rush })),
   { maxLength: 80 },
 )
 
@@ -115,9 +122,15 @@ class Runner {
     rig.queues.create('q', 'pull', shape.attributes)
     await rig.flush()
     const r = new Runner(rig, shape)
+    rig.slow = shape.slow
+    // What is on the disk after a crash is what was in the queue when the last group went there.
+    rig.onSeal = () => {
+      r.saved = r.model.copy()
+    }
     try {
       for (const c of list) {
         await r.apply(c)
+        if (c.rush && r.mayRush(c)) continue
         await r.settle()
         r.compare()
       }
@@ -125,6 +138,12 @@ class Runner {
     } finally {
       rig.queues.close()
     }
+  }
+
+  /** Commands whose effect does not depend on what is due or on its way into memory. */
+  private mayRush(c: Command): boolean {
+    if (this.shape.ttl || this.shape.attributes.overflow === 'drop_oldest') return false
+    return c.type === 'send' || c.type === 'ack' || c.type === 'nack' || c.type === 'extend' || c.type === 'purge'
   }
 
   private get q() {
@@ -171,6 +190,7 @@ class Runner {
         for (let i = 0; i < c.copies; i++) await this.send(c)
         return
       case 'lease': {
+        await this.settle()
         const got = await rig.take(q, c.max, c.lease_ms)
         const want = model.eligible(now)
         expect(got.map((d) => [this.texts.get(d.seq), d.attempts])).toEqual(
@@ -202,6 +222,7 @@ class Runner {
         return
       }
       case 'takeBack': {
+        await this.settle()
         const [d] = await rig.take(q, 1, 10_000)
         if (d === undefined) return
         // Taken and given back: an attempt was not made, but a newer one of its last-value key may have come; none can within this command.
@@ -233,19 +254,15 @@ class Runner {
       }
       case 'flush':
         await rig.flush()
-        this.saved = model.copy()
         return
       case 'restart':
         await rig.restart()
-        this.saved = model.copy()
         return
       case 'crash':
-        await rig.crash()
         this.model = this.saved.copy()
+        await rig.crash()
         return
       case 'audit':
-        await rig.flush()
-        this.saved = model.copy()
         await this.audit()
         return
     }
@@ -284,7 +301,7 @@ class Runner {
   private async drain(): Promise<void> {
     const { rig } = this
     for (let i = 0; i < 1_000 && (this.model.entries.length > 0 || this.q.state.count > 0); i++) {
-      await this.apply({ type: 'lease', max: 50, lease_ms: 1_000 })
+      await this.apply({ type: 'lease', max: 50, lease_ms: 1_000, rush: false })
       this.q.ack(this.receipts)
       this.model.entries = this.model.entries.filter(
         (e) => e.receipt === '' || !this.receipts.includes(e.receipt) || e.until <= this.now,

@@ -19,8 +19,10 @@ import { ManualClock } from './clock.js'
 class Cuttable implements Disk {
   cut = false
   readonly inner: Disk
-  constructor(inner: Disk) {
+  readonly slow: () => boolean
+  constructor(inner: Disk, slow: () => boolean) {
     this.inner = inner
+    this.slow = slow
   }
   write(ops: readonly Op[], sync: boolean): Promise<void> {
     return this.cut ? new Promise(() => {}) : this.inner.write(ops, sync)
@@ -31,8 +33,17 @@ class Cuttable implements Disk {
   getSync(key: Buffer): Buffer | undefined {
     return this.inner.getSync(key)
   }
-  scan(range: KeyRange, options?: ScanOptions): AsyncIterable<Row> {
-    return this.inner.scan(range, options)
+  async *scan(range: KeyRange, options?: ScanOptions): AsyncIterable<Row> {
+    if (!this.slow()) {
+      yield* this.inner.scan(range, options)
+      return
+    }
+    // As LevelDB does: what is there at the call, told some turns later.
+    const rows: Row[] = []
+    for await (const row of this.inner.scan(range, options)) rows.push(row)
+    await new Promise((resolve) => setImmediate(resolve))
+    await new Promise((resolve) => setImmediate(resolve))
+    yield* rows
   }
   compact(range: KeyRange): Promise<void> {
     return this.inner.compact(range)
@@ -66,6 +77,10 @@ export function seededRandom(seed: number): Random {
 export class OrderedRig {
   readonly clock = new ManualClock()
   readonly base: Disk
+  /** Reads take some turns of the event loop, in which commits happen. */
+  slow = false
+  /** Called when the open group goes to the disk. */
+  onSeal: () => void = () => {}
   store!: Store
   engine!: Engine
   queues!: OrderedQueues
@@ -87,13 +102,15 @@ export class OrderedRig {
   private async start(): Promise<void> {
     const { clock } = this
     const log = silentLog
-    this.disk = new Cuttable(this.base)
+    this.disk = new Cuttable(this.base, () => this.slow)
     this.store = await openStore({ path: '', durability: 'fsync', min_free_bytes: 0, max_bytes: 0, clock, log, disk: this.disk })
     this.engine = await openEngine({
       store: this.store,
       clock,
       log,
       recoverOthers: async () => {
+        const { disk } = this
+        this.store.journal.contribute({ seal: () => (disk.cut ? undefined : this.onSeal()), committed: () => {} })
         const random = seededRandom(++this.seed)
         const sizes = this.sizes
         this.queues = await openOrderedQueues({
