@@ -47,6 +47,13 @@ export class LeaseBook {
     return this.leased.length === 0 && this.returned.length === 0
   }
 
+  /** Bytes of what is handed out. */
+  leasedBytes(): number {
+    let bytes = 0
+    for (const entry of this.leased) bytes += entry.bytes
+    return bytes
+  }
+
   lease(entry: QueueEntry): QueueEntry {
     entry.attempts++
     entry.slot = this.leased.push(entry) - 1

@@ -71,15 +71,11 @@ export class PlainQueue implements SessionQueue {
   admits(bytes: number): boolean {
     if (this.deleted) return false
     const { max_messages, max_bytes, overflow } = this.limits
-    if (bytes <= max_bytes) {
-      for (;;) {
-        if (this.held < max_messages && this.bytes + bytes <= max_bytes) return true
-        if (overflow !== 'drop_oldest') break
-        if (this.dropOldest()) continue
-        // The oldest is on the disk only and its page is on its way: the limit is made good when it is in.
-        if (this.tail !== null) return true
-        break
-      }
+    if (this.held < max_messages && this.bytes + bytes <= max_bytes) return true
+    if (overflow === 'drop_oldest' && this.roomBeyondLeased(bytes)) {
+      // When the oldest is on the disk only, its page is on its way and the limit is made good when it is in.
+      while (this.held >= max_messages || this.bytes + bytes > max_bytes) if (!this.dropOldest()) break
+      return true
     }
     const tally = this.host.departures[this.kind]
     if (overflow === 'drop_newest') tally.dropped_newest++
@@ -219,6 +215,14 @@ export class PlainQueue implements SessionQueue {
   enforceLimits(): void {
     if (this.limits.overflow !== 'drop_oldest') return
     while (this.held > this.limits.max_messages || this.bytes > this.limits.max_bytes) if (!this.dropOldest()) return
+  }
+
+  /** Could a message of `bytes` come in if all that waits were dropped? What is leased never is. */
+  private roomBeyondLeased(bytes: number): boolean {
+    const { max_messages, max_bytes } = this.limits
+    const { book } = this
+    if (book === null) return max_messages > 0 && bytes <= max_bytes
+    return book.leased.length < max_messages && book.leasedBytes() + bytes <= max_bytes
   }
 
   private dropOldest(): boolean {

@@ -54,12 +54,10 @@ export class VolatileQueue implements SessionQueue {
   /** True when a message of `bytes` may come in; makes room for it where the limit says so. A refusal is counted. */
   admits(bytes: number): boolean {
     const { max_messages, max_bytes, overflow } = this.limits
-    if (bytes <= max_bytes) {
-      for (;;) {
-        const held = this.length + (this.book === null ? 0 : this.book.leased.length + this.book.returned.length)
-        if (held < max_messages && this.bytes + bytes <= max_bytes) return true
-        if (overflow !== 'drop_oldest' || !this.dropOldest()) break
-      }
+    if (this.held < max_messages && this.bytes + bytes <= max_bytes) return true
+    if (overflow === 'drop_oldest' && this.roomBeyondLeased(bytes)) {
+      while (this.held >= max_messages || this.bytes + bytes > max_bytes) this.dropOldest()
+      return true
     }
     if (overflow === 'drop_newest') this.tally.dropped_newest++
     else this.tally.refused++
@@ -142,12 +140,24 @@ export class VolatileQueue implements SessionQueue {
     return count
   }
 
-  private dropOldest(): boolean {
+  private get held(): number {
+    return this.length + (this.book === null ? 0 : this.book.leased.length + this.book.returned.length)
+  }
+
+  /** Could a message of `bytes` come in if all that waits were dropped? What is leased never is. */
+  private roomBeyondLeased(bytes: number): boolean {
+    const { max_messages, max_bytes } = this.limits
+    const { book } = this
+    if (book === null) return max_messages > 0 && bytes <= max_bytes
+    return book.leased.length < max_messages && book.leasedBytes() + bytes <= max_bytes
+  }
+
+  /** Something waits: there is room beyond what is leased, and there was none with it. */
+  private dropOldest(): void {
     const entry = this.book?.returned.shift() ?? this.shift()
-    if (entry === undefined) return false
+    if (entry === undefined) return
     entry.slot = GONE
     this.left(entry, 'dropped_oldest')
-    return true
   }
 
   private left(entry: QueueEntry, why: Departure): void {
