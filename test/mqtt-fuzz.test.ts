@@ -151,10 +151,12 @@ describe('the property block of PUBLISH as bytes', () => {
     }
   }
 
+  // One for all, as a connection has it: nothing of the block before may linger.
+  const scan = new PublishProperties()
+
   function check(bytes: Uint8Array): number {
     const block = Buffer.concat([Buffer.alloc(3, 0xff), bytes, Buffer.alloc(6, 1)])
     const [start, end] = [3, 3 + bytes.length]
-    const scan = new PublishProperties()
     const reason = scanPublishProperties(block, start, end, scan)
     const read = whole(block, start, end)
     if (typeof read === 'number') {
