@@ -104,6 +104,7 @@ async function setUp(
   const api: BrokerApi = {
     aedes,
     clock: state.clock,
+    coarse_ms: () => state.uptime_ms,
     random: state.random,
     log: state.log,
     keepMessages(open) {

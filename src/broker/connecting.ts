@@ -106,5 +106,5 @@ function welcome(c: Connection, present: boolean): void {
   state.hooks.connected(c)
   c.send(connack(c.version === 5 ? 5 : 4, ConnectReturn.accepted, present))
   state.hooks.welcomed(c, present)
-  session.mailbox.attach(c)
+  session.mailboxIfAny?.attach(c)
 }

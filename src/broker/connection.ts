@@ -61,6 +61,8 @@ export class Connection extends EventEmitter implements TransportHandler, Delive
   /** Uptime when the last bytes came, or when the connection was made. */
   heard_ms: number
   readonly made_ms: number
+  /** Wall clock of the last read: when its messages were accepted. */
+  readAt = 0
   window: number
   /** The last commit group that an answer of this connection waits for. */
   private lastGroup = 0
@@ -71,6 +73,8 @@ export class Connection extends EventEmitter implements TransportHandler, Delive
 
   constructor(state: BrokerState, transport: Transport, broker: unknown) {
     super()
+    // Node makes this table for every emitter; it makes it again when somebody listens, and on most connections nobody does.
+    ;(this as unknown as { _events: unknown })._events = undefined
     this.state = state
     this.transport = transport
     this.conn = transport.stream
@@ -97,6 +101,7 @@ export class Connection extends EventEmitter implements TransportHandler, Delive
 
   data(chunk: Buffer, start: number, end: number): void {
     this.heard_ms = this.state.uptime_ms
+    this.readAt = this.state.clock.now()
     this.state.stats.bytesReceived += end - start
     this.input.take(chunk, start, end)
   }
@@ -210,7 +215,7 @@ export class Connection extends EventEmitter implements TransportHandler, Delive
   /** There is room again: retained messages that wait for it first, then the mailbox. */
   private more(): void {
     if (this.replay?.run(this) === true) this.replay = null
-    this.session?.mailbox.pump()
+    this.session?.mailboxIfAny?.pump()
   }
 
   /** Sends the retained messages of a new subscription, as fast as the socket takes them. */
@@ -338,7 +343,7 @@ export class Connection extends EventEmitter implements TransportHandler, Delive
   }
 
   emptyOutgoingQueue(done?: () => void): void {
-    this.session?.mailbox.discard()
+    this.session?.mailboxIfAny?.discard()
     if (done !== undefined) setImmediate(done)
   }
 }

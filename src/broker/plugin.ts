@@ -19,6 +19,8 @@ export interface BrokerApi {
   /** The object that Aedes plug-ins and programs know: hooks, events, `publish`, `subscribe`. */
   readonly aedes: AedesInstance
   readonly clock: Clock
+  /** Uptime as of the last sweep, at most a quarter of a second old, and free to ask for. */
+  coarse_ms(): number
   readonly random: Random
   readonly log: Log
   /** Says how sessions keep their messages. Exactly one plugin does. */

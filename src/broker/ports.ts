@@ -9,6 +9,9 @@ import type { Store } from '../store/store.js'
 export const FLAG_QOS = 0x03
 export const FLAG_RETAIN = 0x04
 
+/** First byte of an entry's extra bytes: fields that a program gave with a queued packet, as JSON (`persistence-packets.ts`). */
+export const EXTRA_FIELDS = 0x01
+
 /** What an acknowledgement from a subscriber met. `wrong` is a protocol error: that identifier waits for another packet. */
 export type AckOutcome = 'ok' | 'unknown' | 'wrong'
 
@@ -38,6 +41,32 @@ export interface Mailbox {
   /** Messages that wait or are in flight. */
   readonly waiting: number
   readonly inFlight: number
+
+  /* what programs ask for that look into a stored session from outside; a mailbox in memory has nothing to show them */
+
+  /** What is in flight or waits, in order, without touching it. What is not committed yet is not seen. */
+  browse(): AsyncIterable<Boxed>
+  /** Identifiers of messages that PUBREC was received for and PUBCOMP was not, in the order of the PUBRECs. */
+  released(): Iterable<number>
+  /** Says under which identifier the message `seq` was sent before: it goes out with it again, and with DUP. Stored. */
+  assign(seq: number, packetId: number): void
+  /**
+   * The message `seq` leaves, as if the client had acknowledged it. With `received`, as if its PUBREC for that identifier had come: PUBREL
+   * is then due. False when the message is not there or so far back that it is on the disk only.
+   */
+  settle(seq: number, received?: number): boolean
+}
+
+/** A message in a mailbox, seen from outside. */
+export interface Boxed {
+  /** Store sequence: grows in the order of acceptance, never used again. */
+  readonly seq: number
+  readonly flags: number
+  readonly extra: Buffer | undefined
+  /** The identifier it was sent under, or will be; undefined while none is settled. */
+  readonly packetId: number | undefined
+  /** The message; undefined when it left meanwhile. */
+  read(): Promise<MessageView | undefined>
 }
 
 /** The connection, as a mailbox sees it. */
@@ -71,9 +100,10 @@ export interface Mailboxes {
   begin(message: MessageView): void
   /**
    * One copy for one session. `held`: a QoS 2 copy for a volatile session that may leave only when the open group is committed (else a broker
-   * that dies in between could deliver it twice). False when the session's limit refused it; that is counted there.
+   * that dies in between could deliver it twice). `extra` goes with the entry, its first byte says what it is. False when the session's limit
+   * refused it; that is counted there.
    */
-  append(to: Mailbox, flags: number, held: boolean): boolean
+  append(to: Mailbox, flags: number, held: boolean, extra?: Buffer): boolean
   /** True when the open message has at least one durable copy. */
   readonly durable: boolean
 }

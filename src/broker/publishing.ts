@@ -40,7 +40,7 @@ export function handlePublish(c: Connection, buf: Buffer, frame: Frame, packetSt
   m.payloadStart = fields.payloadStart
   m.end = fields.end
   m.properties = undefined
-  m.acceptedAt = state.clock.now()
+  m.acceptedAt = c.readAt
   m.expiresAt = 0
   m.topic = topic
   m.qos = qos as 0 | 1 | 2
@@ -94,7 +94,7 @@ function claim(c: Connection, stored: Stored, packetId: number): boolean {
     return false
   }
   inbound.add(packetId)
-  if (session.durable) stored.store.journal.put(inboundKey(session.mailbox.id, packetId), marker)
+  if (session.durable) stored.store.journal.put(inboundKey(session.id, packetId), marker)
   return true
 }
 
@@ -104,7 +104,7 @@ const marker = Buffer.from([1])
 function release(c: Connection, stored: Stored, packetId: number): boolean {
   const session = c.session as Session
   if (session.inbound === null || !session.inbound.delete(packetId)) return false
-  if (session.durable) stored.store.journal.del(inboundKey(session.mailbox.id, packetId))
+  if (session.durable) stored.store.journal.del(inboundKey(session.id, packetId))
   return true
 }
 

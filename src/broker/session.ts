@@ -24,7 +24,8 @@ export function mergeOptions(a: SubscriptionOptions, b: SubscriptionOptions): Su
 export class Session {
   readonly clientId: string
   readonly durable: boolean
-  readonly mailbox: Mailbox
+  /** The session's number in the store; 0 for a volatile one. */
+  readonly id: number
   /** Exact filter → options. Null until the first subscription: most connections of a fleet have none or one. */
   filters: Map<string, SubscriptionOptions> | null = null
   /** QoS 2 identifiers received and not released yet. */
@@ -37,10 +38,32 @@ export class Session {
   /** Messages that may have been sent and are not acknowledged: the window while connected, the exact number afterwards. */
   maybeSent = 0
 
-  constructor(clientId: string, mailbox: Mailbox) {
+  private box: Mailbox | null
+  private readonly makeBox: (clientId: string) => Mailbox
+
+  /** `box`: what a durable session always has. A volatile one makes it with `makeBox` when it first needs one: most of a fleet never does. */
+  constructor(clientId: string, box: Mailbox | null, makeBox: (clientId: string) => Mailbox) {
     this.clientId = clientId
-    this.durable = mailbox.id !== 0
-    this.mailbox = mailbox
+    this.durable = box !== null
+    this.id = box === null ? 0 : box.id
+    this.box = box
+    this.makeBox = makeBox
+  }
+
+  get mailbox(): Mailbox {
+    return this.box ?? this.openBox()
+  }
+
+  /** The mailbox if there is one: nothing waits for a session that has none. */
+  get mailboxIfAny(): Mailbox | null {
+    return this.box
+  }
+
+  private openBox(): Mailbox {
+    const box = this.makeBox(this.clientId)
+    this.box = box
+    if (this.connection?.phase === 'connected') box.attach(this.connection)
+    return box
   }
 }
 

@@ -25,6 +25,8 @@ export class Sessions {
   private readonly journal: Journal
   private readonly mailboxes: Mailboxes
   private readonly routes: Routes
+  /** Shared by all sessions. */
+  private readonly makeVolatile = (clientId: string) => this.mailboxes.create(clientId, false)
 
   constructor(journal: Journal, mailboxes: Mailboxes, routes: Routes) {
     this.journal = journal
@@ -52,7 +54,7 @@ export class Sessions {
       const clientId = keys.textOf(row.key).toString()
       const mailbox = this.mailboxes.restore(clientId, record.id, record.maybeSent)
       if (mailbox === undefined) continue
-      const session = new Session(clientId, mailbox)
+      const session = new Session(clientId, mailbox, this.makeVolatile)
       session.version = record.version
       session.maybeSent = record.maybeSent
       session.expiresAt = record.expiresAt !== 0 ? record.expiresAt : expiry_s === 0 ? 0 : now + expiry_s * 1000
@@ -86,7 +88,7 @@ export class Sessions {
       return { session: old, present: true, stored: true }
     }
     if (old !== undefined) this.remove(old)
-    const session = new Session(clientId, this.mailboxes.create(clientId, !clean))
+    const session = new Session(clientId, clean ? null : this.mailboxes.create(clientId, true), this.makeVolatile)
     session.connection = connection
     session.version = version
     session.maybeSent = connection.window
@@ -99,7 +101,7 @@ export class Sessions {
   openOffline(clientId: string): Session {
     const old = this.byClient.get(clientId)
     if (old !== undefined) return old
-    const session = new Session(clientId, this.mailboxes.create(clientId, true))
+    const session = new Session(clientId, this.mailboxes.create(clientId, true), this.makeVolatile)
     this.byClient.set(clientId, session)
     this.write(session)
     return session
@@ -108,11 +110,11 @@ export class Sessions {
   /** The connection is gone. A volatile session ends with it; a durable one lives until `expiresAt`. */
   detach(session: Session, expiresAt = 0): void {
     session.connection = null
-    session.maybeSent = session.mailbox.detach()
     if (!session.durable) {
       this.remove(session)
       return
     }
+    session.maybeSent = session.mailbox.detach()
     session.expiresAt = expiresAt
     this.write(session)
   }
@@ -122,15 +124,16 @@ export class Sessions {
     if (session.filters !== null) {
       for (const filter of session.filters.keys()) {
         this.routes.unsubscribe(session, filter)
-        if (session.durable) this.journal.del(keys.subscriptionKey(session.mailbox.id, filter))
+        if (session.durable) this.journal.del(keys.subscriptionKey(session.id, filter))
       }
       session.filters = null
     }
     if (session.durable) {
       this.journal.del(keys.sessionKey(session.clientId))
-      for (const packetId of session.inbound ?? []) this.journal.del(keys.inboundKey(session.mailbox.id, packetId))
+      for (const packetId of session.inbound ?? []) this.journal.del(keys.inboundKey(session.id, packetId))
     }
-    this.mailboxes.remove(session.mailbox)
+    const mailbox = session.mailboxIfAny
+    if (mailbox !== null) this.mailboxes.remove(mailbox)
     if (this.byClient.get(session.clientId) === session) this.byClient.delete(session.clientId)
   }
 
@@ -149,24 +152,21 @@ export class Sessions {
   subscribe(session: Session, filter: string, options: SubscriptionOptions): boolean {
     const known = session.filters?.has(filter) === true
     this.link(session, filter, options)
-    if (session.durable) this.journal.put(keys.subscriptionKey(session.mailbox.id, filter), writeSubscriptionRecord(options))
+    if (session.durable) this.journal.put(keys.subscriptionKey(session.id, filter), writeSubscriptionRecord(options))
     return !known
   }
 
   unsubscribe(session: Session, filter: string): boolean {
     if (session.filters === null || !session.filters.delete(filter)) return false
     this.routes.unsubscribe(session, filter)
-    if (session.durable) this.journal.del(keys.subscriptionKey(session.mailbox.id, filter))
+    if (session.durable) this.journal.del(keys.subscriptionKey(session.id, filter))
     return true
   }
 
   /** Writes the session's record into the open commit group. */
   write(session: Session): void {
     const { version, maybeSent, expiresAt } = session
-    this.journal.put(
-      keys.sessionKey(session.clientId),
-      writeSessionRecord({ id: session.mailbox.id, expiresAt, version, maybeSent }),
-    )
+    this.journal.put(keys.sessionKey(session.clientId), writeSessionRecord({ id: session.id, expiresAt, version, maybeSent }))
   }
 
   private link(session: Session, filter: string, options: SubscriptionOptions): void {

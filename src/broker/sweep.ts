@@ -40,7 +40,7 @@ function sweepConnections(state: BrokerState, retry: boolean): void {
         state.hooks.emit('keepaliveTimeout', c)
         c.finish(new Error('keep alive timeout'))
         c.transport.destroy()
-      } else if (retry && c.session !== null && c.session.mailbox.inFlight > 0) c.session.mailbox.retry()
+      } else if (retry && (c.session?.mailboxIfAny?.inFlight ?? 0) > 0) c.session?.mailbox.retry()
     }
   }
 }

@@ -39,6 +39,8 @@ export interface DrivenMailbox extends Mailbox {
   hold(message: MessageView, flags: number): void
   /** True while held copies wait: later ones of QoS 2 must wait behind them. */
   readonly holding: boolean
+  /** The session is over: deletes what the driver stored for it, in the open group. */
+  forget(): void
 }
 
 export interface Driver {

@@ -37,19 +37,20 @@ export class SessionMailboxes implements Mailboxes {
   }
 
   create(clientId: string, durable: boolean): Mailbox {
-    const queue = this.engine.createQueue({ name: clientId, kind: 'session', limits: { ...this.limits }, durable })
+    const queue = this.engine.createQueue({ name: clientId, kind: 'session', limits: this.limits, durable })
     return this.driver.mailbox(queue, clientId, this.storage, 0)
   }
 
   restore(clientId: string, id: number, maybeSent: number): Mailbox | undefined {
     const queue = this.engine.queue(id)
     if (queue === undefined) return undefined
-    queue.limits = { ...this.limits }
+    queue.limits = this.limits
     return this.driver.mailbox(queue, clientId, this.storage, maybeSent)
   }
 
   remove(mailbox: Mailbox): void {
     mailbox.detach()
+    ;(mailbox as DrivenMailbox).forget()
     this.engine.deleteQueue((mailbox as DrivenMailbox).queue)
   }
 
@@ -58,13 +59,13 @@ export class SessionMailboxes implements Mailboxes {
     this.engine.begin(message)
   }
 
-  append(to: Mailbox, flags: number, held: boolean): boolean {
+  append(to: Mailbox, flags: number, held: boolean, extra?: Buffer): boolean {
     const mailbox = to as DrivenMailbox
     if (!mailbox.queue.durable && (flags & FLAG_QOS) === 2 && (held || mailbox.holding)) {
       mailbox.hold(this.open as MessageView, flags)
       return true
     }
-    return this.engine.append(mailbox.queue, flags)
+    return this.engine.append(mailbox.queue, flags, extra)
   }
 
   /** One commit group holds the copy in the dead-letter queue and the end of the entry. */

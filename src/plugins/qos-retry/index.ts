@@ -5,6 +5,7 @@
 import type { BrokerApi, Plugin } from '../../broker/plugin.js'
 import { pubrelFields, pubrels } from '../../store/keys.js'
 import type { DurableQueues } from '../durable-queues/index.js'
+import { type AssignedRow, readAssigned } from './assigned.js'
 import { Outbox, type RetryRules } from './outbox.js'
 import type { Released } from './released.js'
 
@@ -22,12 +23,15 @@ export function qosRetry(options: Partial<QosRetryOptions> = {}): Plugin {
     name: 'qos-retry',
     needs: ['durable-queues'],
     setup(api: BrokerApi) {
-      const rules: RetryRules = { ...defaultQosRetry, ...options, clock: api.clock, log: api.log }
+      const rules: RetryRules = { ...defaultQosRetry, ...options, clock: api.clock, coarse_ms: api.coarse_ms, log: api.log }
       /** PUBREL handshakes found at the start, by session, in the order in which PUBREC came. */
       let left = new Map<number, Released[]>()
+      /** Identifiers that messages were given before they came here, by session. */
+      let given = new Map<number, AssignedRow[]>()
       api.use<DurableQueues>('durable-queues').deliverWith({
         async load(store) {
           left = new Map()
+          given = await readAssigned(store.disk)
           for await (const row of store.disk.scan(pubrels)) {
             const { sessionId, seq } = pubrelFields(row.key)
             const packetId = row.value.readUInt16BE(0)
@@ -40,6 +44,9 @@ export function qosRetry(options: Partial<QosRetryOptions> = {}): Plugin {
           const outbox = new Outbox(queue, clientId, storage, rules, maybeSent)
           for (const released of left.get(queue.id) ?? []) outbox.restore(released)
           left.delete(queue.id)
+          const rows = given.get(queue.id)
+          if (rows !== undefined) outbox.restoreAssigned(rows)
+          given.delete(queue.id)
           return outbox
         },
       })

@@ -12,21 +12,27 @@
  * - PUBREL leaves only when PUBREC is stored;
  * - nothing is sent again while bytes of earlier writes are still in our own buffer.
  */
-import type { AckOutcome, Deliverer } from '../../broker/ports.js'
+import type { AckOutcome, Boxed, Deliverer } from '../../broker/ports.js'
 import { FLAG_QOS } from '../../broker/ports.js'
 import type { Clock } from '../../core/clock.js'
+import { hasCode } from '../../core/errors.js'
 import { PACKET_ID_MAX } from '../../core/limits.js'
 import type { Log } from '../../core/log.js'
-import type { Entry, SessionQueue } from '../../queue/queue.js'
+import { browse } from '../../queue/browse.js'
+import { PlainQueue } from '../../queue/plain.js'
+import type { Departure, Entry, SessionQueue } from '../../queue/queue.js'
 import { pubrelKey } from '../../store/keys.js'
 import type { MessageView } from '../../store/message.js'
 import type { Waiter } from '../../store/waiter.js'
 import type { DrivenMailbox, SessionStorage } from '../durable-queues/index.js'
+import { AssignedIds, type AssignedRow } from './assigned.js'
 import { Held } from './held.js'
 import type { QosRetryOptions } from './index.js'
 import type { Released } from './released.js'
 
 export interface RetryRules extends QosRetryOptions {
+  /** For moments of sending: good to a quarter of a second. */
+  coarse_ms(): number
   readonly clock: Clock
   readonly log: Log
 }
@@ -62,6 +68,8 @@ export class Outbox implements DrivenMailbox, Waiter {
   /** An entry that was leased and whose bytes are being read from the store. */
   private loading: Entry | null = null
   private pumping = false
+  /** Null for nearly all: see there. */
+  private assigned: AssignedIds | null = null
   /** So many of the first messages may have been sent before the start. */
   private maybeSent: number
 
@@ -106,7 +114,7 @@ export class Outbox implements DrivenMailbox, Waiter {
   attach(to: Deliverer): void {
     this.to = to
     this.queue.onReady = () => this.pump()
-    const now = this.rules.clock.uptime_ms()
+    const now = this.rules.coarse_ms()
     if (this.window !== null) {
       for (const [packetId, flight] of this.window) {
         flight.sentAt = now
@@ -158,18 +166,32 @@ export class Outbox implements DrivenMailbox, Waiter {
     if (this.window?.has(packetId) === true) return false
     const entry = queue.lease()
     if (entry === undefined) return false
+    if (this.assigned !== null && this.window?.has(this.idOf(entry)) === true) {
+      queue.release(entry, false)
+      return false
+    }
     const message = queue.read(entry)
     if (message === undefined) {
       this.load(entry)
       return false
     }
-    this.send(to, entry, message, packetId)
+    this.send(to, entry, message, this.assigned === null ? packetId : this.idOf(entry))
     return true
+  }
+
+  private idOf(entry: Entry): number {
+    return this.assigned?.wireId(entry.seq) ?? 1 + (entry.index % PACKET_ID_MAX)
+  }
+
+  /** The entry leaves its queue, and with it the identifier it may have been given. */
+  private leave(entry: Entry, why?: Departure): void {
+    this.assigned?.delete(entry.seq)
+    this.queue.ack(entry, why)
   }
 
   private send(to: Deliverer, entry: Entry, message: MessageView, packetId: number): void {
     if (message.expiresAt !== 0 && message.expiresAt <= this.rules.clock.now()) {
-      this.queue.ack(entry, 'expired')
+      this.leave(entry, 'expired')
       return
     }
     const { max_attempts } = this.rules
@@ -177,20 +199,20 @@ export class Outbox implements DrivenMailbox, Waiter {
       this.bury(entry, message)
       return
     }
-    const again = this.maybeSent > 0 || entry.attempts > 1
+    const again = this.maybeSent > 0 || entry.attempts > 1 || this.assigned?.wireId(entry.seq) !== undefined
     if (this.maybeSent > 0) this.maybeSent--
-    this.flights().set(packetId, new InFlight(entry, entry.seq, this.rules.clock.uptime_ms()))
+    this.flights().set(packetId, new InFlight(entry, entry.seq, this.rules.coarse_ms()))
     if (to.sendPublish(message, entry.flags, packetId, again)) return
     // A hook kept it from this client: it is done with.
     this.window?.delete(packetId)
-    this.queue.ack(entry, 'refused')
+    this.leave(entry, 'refused')
   }
 
   /** Not at once: this may run in the middle of another message's admission, and the dead-letter queue needs one of its own. */
   private bury(entry: Entry, message: MessageView): void {
     queueMicrotask(() => {
       this.storage.bury(this.queue, this.clientId, message, entry.flags)
-      this.queue.ack(entry, 'dead')
+      this.leave(entry, 'dead')
       this.pump()
     })
   }
@@ -214,7 +236,7 @@ export class Outbox implements DrivenMailbox, Waiter {
     const message = this.queue.read(entry)
     if (message === undefined) this.load(entry)
     else {
-      this.send(to, entry, message, 1 + (entry.index % PACKET_ID_MAX))
+      this.send(to, entry, message, this.idOf(entry))
       this.pump()
     }
   }
@@ -225,7 +247,7 @@ export class Outbox implements DrivenMailbox, Waiter {
     const entry = flight.entry
     if (entry === null || (entry.flags & FLAG_QOS) !== 1) return 'wrong'
     this.window?.delete(packetId)
-    this.queue.ack(entry)
+    this.leave(entry)
     this.pump()
     return 'ok'
   }
@@ -245,18 +267,22 @@ export class Outbox implements DrivenMailbox, Waiter {
     // The order of PUBRELs is the order of PUBRECs [MQTT-4.6.0-4].
     this.window?.delete(packetId)
     this.window?.set(packetId, flight)
-    this.queue.ack(entry)
+    this.leave(entry)
     if (!this.queue.durable) {
       flight.stored = true
       this.to?.sendPubrel(packetId)
       return 'ok'
     }
+    this.storeReceived(packetId, flight.seq)
+    return 'ok'
+  }
+
+  private storeReceived(packetId: number, seq: number): void {
     const value = Buffer.allocUnsafe(2)
     value.writeUInt16BE(packetId, 0)
     const { journal } = this.storage.store
-    journal.put(pubrelKey(this.queue.id, flight.seq), value)
+    journal.put(pubrelKey(this.queue.id, seq), value)
     journal.wait(this, packetId, journal.openGroup)
-    return 'ok'
   }
 
   completed(packetId: number): AckOutcome {
@@ -273,7 +299,7 @@ export class Outbox implements DrivenMailbox, Waiter {
     const flight = this.window?.get(packetId)
     if (flight === undefined || !flight.released || flight.stored) return
     flight.stored = true
-    flight.sentAt = this.rules.clock.uptime_ms()
+    flight.sentAt = this.rules.coarse_ms()
     this.to?.sendPubrel(packetId)
   }
 
@@ -285,7 +311,7 @@ export class Outbox implements DrivenMailbox, Waiter {
     const { interval_ms } = this.rules
     const to = this.to
     if (interval_ms === 0 || to === null || this.window === null || !to.resendsLive || to.unsent) return
-    const now = this.rules.clock.uptime_ms()
+    const now = this.rules.coarse_ms()
     for (const [packetId, flight] of this.window) {
       const wait_ms = interval_ms * 2 ** Math.min(flight.resends, RETRY_DOUBLINGS_MAX)
       if (now - flight.sentAt < wait_ms) continue
@@ -317,8 +343,97 @@ export class Outbox implements DrivenMailbox, Waiter {
     flight.resends++
   }
 
+  /* ---- seen from outside ---- */
+
+  async *browse(): AsyncGenerator<Boxed> {
+    const { queue } = this
+    if (!(queue instanceof PlainQueue)) return
+    for await (const entry of browse(queue, this.storage.store.messages)) {
+      yield { seq: entry.seq, flags: entry.flags, extra: entry.extra, packetId: this.knownId(entry), read: () => bring(queue, entry) }
+    }
+  }
+
+  private knownId(entry: Entry): number | undefined {
+    const given = this.assigned?.get(entry.seq)
+    if (given !== undefined) return given
+    const id = 1 + (entry.index % PACKET_ID_MAX)
+    return this.window?.get(id)?.entry?.seq === entry.seq ? id : undefined
+  }
+
+  *released(): Generator<number> {
+    if (this.window !== null) for (const [packetId, flight] of this.window) if (flight.released) yield packetId
+  }
+
+  assign(seq: number, packetId: number): void {
+    if (!this.queue.durable) return
+    if (this.assigned === null) this.assigned = new AssignedIds(this.queue.id, this.storage.store.journal)
+    this.assigned.set(seq, packetId)
+  }
+
+  settle(seq: number, received?: number): boolean {
+    const entry = this.take(seq)
+    if (entry === undefined) return false
+    this.leave(entry)
+    if (received !== undefined && this.queue.durable) {
+      const flight = new InFlight(null, seq, 0)
+      flight.released = true
+      this.flights().set(received, flight)
+      this.storeReceived(received, seq)
+    }
+    this.pump()
+    return true
+  }
+
+  /** The leased entry `seq`: in flight already, or leased over those before it, which go back to their places at once. */
+  private take(seq: number): Entry | undefined {
+    for (const [packetId, { entry }] of this.window ?? []) {
+      if (entry?.seq !== seq) continue
+      this.window?.delete(packetId)
+      return entry
+    }
+    const { queue } = this
+    const before: Entry[] = []
+    let entry = queue.lease()
+    while (entry !== undefined && entry.seq < seq) {
+      before.push(entry)
+      entry = queue.lease()
+    }
+    for (const other of before) queue.release(other, false)
+    if (entry === undefined || entry.seq === seq) return entry
+    queue.release(entry, false)
+    return undefined
+  }
+
+  /** What the start found for this session. */
+  restoreAssigned(rows: readonly AssignedRow[]): void {
+    this.assigned = new AssignedIds(this.queue.id, this.storage.store.journal)
+    for (const { seq, packetId } of rows) this.assigned.restore(seq, packetId)
+  }
+
+  forget(): void {
+    this.assigned?.clear()
+    if (this.window === null || !this.queue.durable) return
+    const { journal } = this.storage.store
+    for (const flight of this.window.values()) if (flight.released) journal.del(pubrelKey(this.queue.id, flight.seq))
+  }
+
   private flights(): Map<number, InFlight> {
     if (this.window === null) this.window = new Map()
     return this.window
+  }
+}
+
+/** The message of an entry that nobody leased; undefined when it is gone. */
+async function bring(queue: SessionQueue, entry: Entry): Promise<MessageView | undefined> {
+  try {
+    let message = queue.read(entry)
+    while (message === undefined) {
+      await queue.load(entry)
+      message = queue.read(entry)
+    }
+    return message
+  } catch (error) {
+    if (hasCode(error, 'message_not_found')) return undefined
+    throw error
   }
 }
