@@ -104,7 +104,8 @@ function welcome(c: Connection, present: boolean): void {
   c.connecting = false
   c.connected = true
   state.hooks.connected(c)
-  c.send(connack(c.version === 5 ? 5 : 4, ConnectReturn.accepted, present))
+  // MQTT 3.1 has no session-present bit.
+  c.send(connack(c.version === 5 ? 5 : 4, ConnectReturn.accepted, present && c.version !== 3))
   state.hooks.welcomed(c, present)
   session.mailboxIfAny?.attach(c)
 }

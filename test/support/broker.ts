@@ -1,0 +1,141 @@
+/**
+ * Brokers for tests over real sockets: the whole program on free ports, or the broker alone on a clock that a test moves.
+ */
+import { type App, startApp } from '../../src/app.js'
+import { type Broker, createBroker } from '../../src/broker/broker.js'
+import type { Plugin } from '../../src/broker/plugin.js'
+import type { UserOptions } from '../../src/broker/seams.js'
+import type { BrokerSettings } from '../../src/broker/settings.js'
+import { makeSettings } from '../../src/config/load.js'
+import type { SettingsInput } from '../../src/config/schema.js'
+import { systemClock } from '../../src/core/clock.js'
+import { silentLog } from '../../src/core/log.js'
+import { listenTcp } from '../../src/listeners/tcp.js'
+import { type DurableQueues, type DurableQueuesOptions, durableQueues } from '../../src/plugins/durable-queues/index.js'
+import { type QosRetryOptions, qosRetry } from '../../src/plugins/qos-retry/index.js'
+import type { Disk } from '../../src/store/disk.js'
+import { MemoryDisk } from '../../src/store/memory.js'
+import { openStore } from '../../src/store/store.js'
+import { ManualClock } from './clock.js'
+import { type ClientOptions, MqttClient, type Packet, packet, T } from './mqtt-client.js'
+
+/** The whole program, in memory unless `given` says otherwise. */
+export function startTestApp(given: SettingsInput = {}): Promise<App & { readonly mqttPort: number; readonly httpPort: number }> {
+  const settings = makeSettings({
+    ...given,
+    store: { durability: 'memory', ...given.store },
+    mqtt: { port: 0, ...given.mqtt },
+    http: { port: 0, ...given.http },
+  })
+  return startApp(settings, { announce: () => {} }) as Promise<App & { readonly mqttPort: number; readonly httpPort: number }>
+}
+
+export interface ClockedOptions {
+  settings?: Partial<BrokerSettings>
+  retry?: Partial<QosRetryOptions>
+  limits?: DurableQueuesOptions['limits']
+  aedes?: UserOptions
+  /** Rows of an earlier broker. */
+  disk?: Disk
+  clock?: ManualClock
+}
+
+export interface ClockedBroker {
+  readonly broker: Broker
+  readonly clock: ManualClock
+  readonly queues: DurableQueues
+  readonly disk: Disk
+  readonly port: number
+  close(): Promise<void>
+}
+
+/** A broker on its listener whose time stands still until `clock.advance`. */
+export async function startClocked(o: ClockedOptions = {}): Promise<ClockedBroker> {
+  const clock = o.clock ?? new ManualClock()
+  const disk = o.disk ?? new MemoryDisk()
+  let queues: DurableQueues | undefined
+  const probe: Plugin = {
+    name: 'probe',
+    needs: ['durable-queues'],
+    setup(api) {
+      queues = api.use<DurableQueues>('durable-queues')
+    },
+  }
+  const broker = await createBroker({
+    plugins: [durableQueues(o.limits === undefined ? {} : { limits: o.limits }), qosRetry(o.retry ?? {}), probe],
+    attachStream: () => {},
+    settings: o.settings ?? {},
+    aedes: o.aedes ?? {},
+    clock,
+  })
+  const store = await openStore({
+    path: '',
+    durability: 'fsync',
+    min_free_bytes: 0,
+    max_bytes: 0,
+    clock,
+    log: silentLog,
+    disk,
+  })
+  await broker.open(store)
+  const listener = await listenTcp({ host: '127.0.0.1', port: 0, accept: broker.accept, clock: systemClock, log: silentLog })
+  return {
+    broker,
+    clock,
+    queues: queues as DurableQueues,
+    disk,
+    port: listener.port,
+    async close() {
+      await listener.close()
+      await broker.close()
+      await store.close()
+      listener.destroyAll()
+    },
+  }
+}
+
+/** A connection that sent `bytes` and nothing else. */
+export async function openWith(port: number, bytes: Buffer, o: ClientOptions = {}): Promise<MqttClient> {
+  const client = await MqttClient.open(port, { auto_ack: false, ...o })
+  client.send(bytes)
+  return client
+}
+
+/** Waits for the broker to close; returns what it had sent before, or fails after `limit_ms`. */
+export async function untilClosed(client: MqttClient, limit_ms = 10_000): Promise<Packet[]> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`the broker did not close within ${limit_ms} ms`)), limit_ms)
+  })
+  try {
+    await Promise.race([client.closed, late])
+  } finally {
+    clearTimeout(timer)
+    client.destroy()
+  }
+  return client.inbox
+}
+
+/** What had arrived, in order, when the broker answered a PINGREQ; the answer itself is left out. */
+export async function arrived(client: MqttClient): Promise<Packet[]> {
+  await client.ping()
+  return client.inbox.splice(0)
+}
+
+/** The same for deliveries: `topic payload qos retain dup`. */
+export async function delivered(client: MqttClient): Promise<string[]> {
+  return (await arrived(client)).filter((p) => p.type === T.PUBLISH).map(describe)
+}
+
+export function describe(p: Packet): string {
+  return `${p.topic} ${p.payload.toString()} q${p.qos}${p.retain ? ' retain' : ''}${p.dup ? ' dup' : ''}`
+}
+
+/** Sends `wrong` on a connection that was accepted, and waits for the broker to close it. */
+export async function closesOn(port: number, wrong: Buffer, o: ClientOptions = {}): Promise<Packet[]> {
+  const client = await MqttClient.connect(port, { auto_ack: false, ...o })
+  client.send(wrong)
+  return untilClosed(client)
+}
+
+export { type ClientOptions, MqttClient, type Packet, packet, T }
