@@ -105,6 +105,26 @@ describe('an ordered queue', () => {
     expect(a.ack([d.receipt])).toEqual(['ok'])
   })
 
+  it('moves deadlines by no more than a step of the clock', async () => {
+    await open()
+    const q = rig.queues.create('q', 'pull', { lease_ms: 30_000 })
+    send(q, 'leased')
+    send(q, 'delayed', { delay_ms: 20_000 })
+    await q.receive()
+    // Forward: what was due in 30 s is due now, and timers notice within the 30 s that they were set for.
+    rig.clock.step(3_600_000)
+    rig.clock.advance(20_000)
+    expect(q.counts()).toMatchObject({ ready: 2, leased: 0, delayed: 0 })
+    const [d] = await q.receive()
+    // Back: the lease ends an hour later than it would have, not more.
+    rig.clock.step(-3_600_000)
+    rig.clock.advance(3_600_000 + 29_999)
+    expect(q.counts().leased).toBe(1)
+    rig.clock.advance(1)
+    expect(q.counts().leased).toBe(0)
+    expect(q.ack([d.receipt])).toEqual(['receipt_invalid'])
+  })
+
   it('extends a lease under the same receipt', async () => {
     await open()
     const q = rig.queues.create('q', 'pull', { lease_ms: 1_000 })
@@ -469,6 +489,34 @@ describe('purge, delete, peek, seek', () => {
     q.ack(held.map((d) => d.receipt))
     expect(await texts(q)).toEqual(['after'])
     expect(rig.queues.departures.pull.acked).toBe(3)
+  })
+
+  it('keeps what is sent right after a purge, of the same keys, while the old rows are swept', async () => {
+    await open(small)
+    const q = rig.queues.create('q', 'pull', { fifo: true })
+    for (const key of ['a', 'a', 'a', 'b', 'b']) send(q, key, { key })
+    const [a] = await rig.take(q, 1)
+    await rig.flush()
+    expect(q.purge()).toBe(4)
+    for (const [t, key] of [
+      ['a new', 'a'],
+      ['b new', 'b'],
+      ['b newer', 'b'],
+    ]) {
+      send(q, t, { key })
+    }
+    await rig.queues.quiet()
+    await rig.flush()
+    expect(rig.queues.holds.total).toBe(4)
+    send(q, 'b newest', { key: 'b' })
+    const [b] = await rig.take(q, 10)
+    expect(rig.text(b.seq)).toBe('b new')
+    expect(await rig.take(q, 10)).toEqual([])
+    q.ack([a.receipt, b.receipt])
+    expect(await texts(q)).toEqual(['a new', 'b newer', 'b newest'])
+    await rig.flush()
+    expect(rig.queues.holds.total).toBe(0)
+    expect(await rig.rows(q)).toEqual([])
   })
 
   it('deletes a queue and all its rows, going on after a crash', async () => {

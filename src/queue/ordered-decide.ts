@@ -344,7 +344,7 @@ export function tick(s: OrderedState, now: number): number {
     }
     left--
   }
-  for (const w of s.windows()) if (w.minExpiresAt <= now) w.expire(now, (e) => leave(s, e, 'expired', now))
+  for (const w of s.windows) if (w.minExpiresAt <= now) w.expire(now, (e) => leave(s, e, 'expired', now))
   shed(s, now)
   return left === 0 ? now : nextDue(s)
 }
@@ -355,7 +355,7 @@ export function nextDue(s: OrderedState): number {
   const d = s.delayed
   const due = d.first !== undefined ? d.first.due : d.spilled && d.page === null ? d.markRank : Number.POSITIVE_INFINITY
   if (due < at) at = due
-  for (const w of s.windows()) if (w.minExpiresAt < at) at = w.minExpiresAt
+  for (const w of s.windows) if (w.minExpiresAt < at) at = w.minExpiresAt
   return at
 }
 
@@ -369,7 +369,7 @@ export function purge(s: OrderedState): number {
   s.epoch++
   s.bytes = held
   s.behind = 0
-  for (const w of s.windows()) w.clear()
+  for (const w of s.windows) w.clear()
   for (const e of s.touched) if (e.cls !== LEASED && e.cls !== RETAINED) e.cls = 0
   for (const e of s.leases.all()) {
     if (e.key === '' || !s.attributes.fifo) continue

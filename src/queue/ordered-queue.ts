@@ -135,11 +135,14 @@ export class OrderedQueue implements Due {
     if (this.shared.store.full) throw new AqueductError('store_full', 'The store is nearly full: no new messages are taken.')
     for (const m of messages) checkOutgoing(m, this.attributes)
     const log = this.shared.store.messages
+    const now = this.shared.clock.now()
+    decide.tick(this.state, now)
     const results: SendResult[] = []
     for (const m of messages) {
       log.begin(m.view)
-      results.push(this.offer(m))
+      results.push(this.admit(m, now))
     }
+    this.after()
     return results
   }
 
@@ -148,9 +151,15 @@ export class OrderedQueue implements Due {
    * checked it (`checkOutgoing`) or knows that it fits.
    */
   offer(m: OutgoingMessage): SendResult {
-    const s = this.state
     const now = this.shared.clock.now()
-    decide.tick(s, now)
+    decide.tick(this.state, now)
+    const result = this.admit(m, now)
+    this.after()
+    return result
+  }
+
+  private admit(m: OutgoingMessage, now: number): SendResult {
+    const s = this.state
     const id = m.dedup_id ?? ''
     if (id !== '' && this.attributes.dedup_window_s > 0) {
       const seq = decide.knownId(s, id, now)
@@ -158,10 +167,7 @@ export class OrderedQueue implements Due {
     }
     const bytes = messageBytes(m.view)
     const room = decide.makeRoom(s, bytes, now)
-    if (room !== 'room') {
-      this.after()
-      return { seq: 0, outcome: room }
-    }
+    if (room !== 'room') return { seq: 0, outcome: room }
     const seq = this.shared.store.messages.store()
     const a = this.arrival
     a.seq = seq
@@ -173,7 +179,6 @@ export class OrderedQueue implements Due {
     a.key = m.key ?? ''
     a.dedupId = id
     decide.arrive(s, a, now)
-    this.after()
     return { seq, outcome: 'stored' }
   }
 
@@ -351,7 +356,7 @@ export class OrderedQueue implements Due {
     if (now >= this.nextHousekeeping) {
       this.nextHousekeeping = now + HOUSEKEEPING_MS
       this.shared.housekeep(this)
-      for (const w of this.state.windows()) if (w.starved) this.page(w, IDLE_PAGE_ENTRIES)
+      for (const w of this.state.windows) if (w.starved) this.page(w, IDLE_PAGE_ENTRIES)
     }
     this.afterTick()
     return Math.min(next, this.housekeepingDue())
@@ -377,7 +382,7 @@ export class OrderedQueue implements Due {
     const d = s.delayed
     if (d.starved && d.page === null && d.markRank <= this.shared.clock.now()) this.page(d, this.state.sizes.page)
     if (s.attributes.overflow === 'drop_oldest' && (s.count > s.attributes.max_messages || s.bytes > s.attributes.max_bytes)) {
-      for (const w of s.windows()) if (w.starved) this.page(w, this.state.sizes.page)
+      for (const w of s.windows) if (w.starved) this.page(w, this.state.sizes.page)
     }
     if (!s.becameReady) return
     s.becameReady = false

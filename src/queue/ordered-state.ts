@@ -73,6 +73,8 @@ export class OrderedState {
   /** By priority; made when first used. */
   readonly lanes: (Window | undefined)[] = new Array(PRIORITY_MAX + 1).fill(undefined)
   readonly delayed: Window
+  /** The delayed and every lane there is. */
+  readonly windows: Window[]
   readonly leases = new Leases()
   readonly keys: Lookaside<string, KeyRecord>
   /** The entry behind the one at a place. */
@@ -102,6 +104,7 @@ export class OrderedState {
     this.id = id
     this.sizes = sizes
     this.delayed = new Window(DELAYED, -1, sizes)
+    this.windows = [this.delayed]
     this.attributes = attributes
     this.effects = effects
     const source = <K, V>(fetch: (key: K) => V | undefined) => ({
@@ -147,7 +150,13 @@ export class OrderedState {
   /* ---- moves ---- */
 
   lane(priority: number): Window {
-    return (this.lanes[priority] ??= new Window(READY, priority, this.sizes))
+    let lane = this.lanes[priority]
+    if (lane === undefined) {
+      lane = new Window(READY, priority, this.sizes)
+      this.lanes[priority] = lane
+      this.windows.push(lane)
+    }
+    return lane
   }
 
   /** Puts an entry that is nowhere into a class. */
@@ -252,11 +261,6 @@ export class OrderedState {
       return e.cls === row.cls && e.rank === row.rank && e.slot === row.slot ? e : undefined
     }
     return row
-  }
-
-  *windows(): Iterable<Window> {
-    for (const lane of this.lanes) if (lane !== undefined) yield lane
-    yield this.delayed
   }
 
   /* ---- keys ---- */
