@@ -16,6 +16,7 @@ import { type MessageView, messageBytes } from '../store/message.js'
 import type { Store } from '../store/store.js'
 import { type Departures, newDepartures } from './departures.js'
 import type { PlainHost } from './host.js'
+import { INDEX_PAGE_ENTRIES } from './index-page.js'
 import { ownCopy } from './own-copy.js'
 import { Pager } from './paging.js'
 import { PlainQueue } from './plain.js'
@@ -54,6 +55,8 @@ export class Engine implements Admission, PlainHost, Contributor, HeadWriter {
   private readonly store: Store
   private readonly said: Log
   private readonly pager: Pager
+  private readonly pageEntries: number
+  private recovered = false
   private readonly byId = new Map<number, PlainQueue>()
   /** By kind and name: durable queues, and volatile ones that are not sessions (of those there may be many, and nobody asks for them). */
   private readonly names = new Map<string, SessionQueue>()
@@ -75,7 +78,16 @@ export class Engine implements Admission, PlainHost, Contributor, HeadWriter {
     this.log = o.store.messages
     this.said = o.log
     this.ringEntriesMax = o.ringEntriesMax ?? QUEUE_INDEX_ENTRIES_MAX
-    this.pager = new Pager(this.log, o.store.journal, o.log, this.ringEntriesMax)
+    this.pageEntries = Math.min(INDEX_PAGE_ENTRIES, this.ringEntriesMax >>> 1)
+    const { journal, disk } = o.store
+    this.pager = new Pager({
+      log: this.log,
+      journal,
+      disk,
+      said: o.log,
+      ringMax: this.ringEntriesMax,
+      pageEntries: this.pageEntries,
+    })
     this.log.checkpoint.heads = this
     o.store.journal.contribute(this)
   }
@@ -90,6 +102,8 @@ export class Engine implements Admission, PlainHost, Contributor, HeadWriter {
     }
     const { nextId, entries } = await recoverQueues(this.store, this.said, make, (queue) => this.becameDirty(queue))
     this.nextId = nextId
+    this.recovered = true
+    this.pager.tidy((id) => this.byId.get(id))
     return entries
   }
 
@@ -213,8 +227,13 @@ export class Engine implements Admission, PlainHost, Contributor, HeadWriter {
     this.dirty.push(queue)
   }
 
-  spill(_queue: PlainQueue, seq: number): Tail {
-    return new Tail(seq, this.ringEntriesMax)
+  spill(seq: number): Tail {
+    return new Tail(seq, this.pageEntries)
+  }
+
+  pageFull(queue: PlainQueue, row: Buffer): void {
+    // What recovery reads has been written before, as far as it ever was.
+    if (this.recovered) this.pager.put(queue, row)
   }
 
   wantPage(queue: PlainQueue, tail: Tail): void {

@@ -14,7 +14,9 @@ export interface PlainHost {
   /** Something left: a head is due at the next checkpoint. */
   becameDirty(queue: PlainQueue): void
   /** The ring is full: entries from `seq` on are on the disk only. */
-  spill(queue: PlainQueue, seq: number): Tail
+  spill(seq: number): Tail
+  /** A page of the tail, with the entry appended last, is complete. */
+  pageFull(queue: PlainQueue, row: Buffer): void
   /** The ring shrank: see whether the next page of the tail should come in. */
   wantPage(queue: PlainQueue, tail: Tail): void
   /** All of the tail is gone: release its messages in the background. */

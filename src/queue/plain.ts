@@ -88,25 +88,24 @@ export class PlainQueue implements SessionQueue {
     const index = this.nextIndex++
     this.bytes += bytes
     this.host.log.entry(this.id, index, flags, extra)
-    this.place(seq, bytes, flags, extra)
+    this.place(seq, index, bytes, flags, extra)
     this.host.touched(this)
   }
 
   /** Puts an entry behind all that wait: into the ring, or the tail once that has begun. */
-  place(seq: number, bytes: number, flags: number, extra: Buffer | undefined): void {
-    if (this.tail !== null) {
-      this.tail.add(seq, bytes, flags, extra)
-      return
+  place(seq: number, index: number, bytes: number, flags: number, extra: Buffer | undefined): void {
+    if (this.tail === null) {
+      let ring = this.ring
+      if (ring === null) ring = this.ring = takeRing()
+      if (ring.length < this.host.ringEntriesMax) {
+        ring.push(seq, bytes, flags)
+        if (extra !== undefined) this.keepExtra(seq, extra)
+        return
+      }
+      this.tail = this.host.spill(seq)
     }
-    let ring = this.ring
-    if (ring === null) ring = this.ring = takeRing()
-    else if (ring.length >= this.host.ringEntriesMax) {
-      this.tail = this.host.spill(this, seq)
-      this.tail.add(seq, bytes, flags, extra)
-      return
-    }
-    ring.push(seq, bytes, flags)
-    if (extra !== undefined) this.keepExtra(seq, extra)
+    const page = this.tail.add(seq, index, bytes, flags, extra)
+    if (page !== undefined) this.host.pageFull(this, page)
   }
 
   keepExtra(seq: number, extra: Buffer): void {

@@ -107,7 +107,7 @@ function restore(slot: Rebuilt, reader: EntryReader): boolean {
   } else {
     if (slot.firstIndex < 0) slot.firstIndex = index
     queue.bytes += reader.bytes
-    queue.place(seq, reader.bytes, reader.flags, reader.extra())
+    queue.place(seq, index, reader.bytes, reader.flags, reader.extra())
   }
   return true
 }

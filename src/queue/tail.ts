@@ -1,55 +1,39 @@
 /**
- * The part of a plain queue's waiting entries that is on the disk only, and how it comes back page by page.
+ * The part of a plain queue's waiting entries that is not in its ring. It is on the disk; its newest entries are in `open` as well, so that a
+ * consumer that catches up does not chase its own publisher over the disk.
  *
- * Always true: all waiting entries of the queue with a sequence of `fromSeq` or more are in the tail, none below; `recent`, while it exists,
- * holds exactly those of `recentFrom` or more, so that a consumer that catches up does not chase its own publisher over the disk.
+ * Always true: the tail is the last `count` entries of the queue; all of them have a sequence of `fromSeq` or more, and none that waits
+ * elsewhere has; `open` holds the newest of them without a gap.
  */
-import { Ring } from './ring.js'
+import { OpenPage } from './index-page.js'
 
 export class Tail {
-  /** Where reading goes on: no entry of the tail is below. */
+  /** No entry of the tail is below. */
   fromSeq: number
   count = 0
   bytes = 0
   /** Highest sequence in it. */
   lastSeq = 0
   loading = false
-  recent: Ring | null = null
-  recentFrom = 0
-  recentExtras: Map<number, Buffer> | null = null
-  private readonly recentMax: number
+  readonly open: OpenPage
 
-  constructor(fromSeq: number, recentMax: number) {
+  constructor(fromSeq: number, pageEntries: number) {
     this.fromSeq = fromSeq
-    this.recentMax = recentMax
+    this.open = new OpenPage(pageEntries)
   }
 
-  add(seq: number, bytes: number, flags: number, extra: Buffer | undefined): void {
+  /** Adds the newest entry. Returns a page that is now complete, and begins at a multiple of its size or where the tail began. */
+  add(seq: number, index: number, bytes: number, flags: number, extra: Buffer | undefined): Buffer | undefined {
     this.count++
     this.bytes += bytes
     this.lastSeq = seq
-    const { recent } = this
-    if (recent === null) return
-    if (recent.length >= this.recentMax) {
-      this.stopRecent()
-      return
-    }
-    recent.push(seq, bytes, flags)
-    if (extra !== undefined) {
-      if (this.recentExtras === null) this.recentExtras = new Map()
-      this.recentExtras.set(seq, extra)
-    }
+    return this.open.add(seq, index, bytes, flags, extra) ? this.open.take() : undefined
   }
 
-  /** From `seq` (the next to be given) on, what is added is kept in memory as well. */
-  startRecent(seq: number): void {
-    this.recent = new Ring()
-    this.recentFrom = seq
-    this.recentExtras = null
-  }
-
-  stopRecent(): void {
-    this.recent = null
-    this.recentExtras = null
+  /** The oldest entry, `seq`, is in the ring now. */
+  left(seq: number, bytes: number): void {
+    this.count--
+    this.bytes -= bytes
+    this.fromSeq = seq + 1
   }
 }
