@@ -33,15 +33,22 @@ export function readSessionRecord(b: Buffer): SessionRecord {
   return { id: b.readUInt32BE(1), expiresAt: b.readUIntBE(5, 6), version: b[11] as number, maybeSent: b.readUInt16BE(12) }
 }
 
-/** version u8 · options u8: QoS in bits 0–1, no local 4, retain as published 8 */
+/** version u8 · options u8: QoS in bits 0–1, no local 4, retain as published 8, retain handling in bits 4–5 · [subscription identifier u32] */
 export function writeSubscriptionRecord(o: SubscriptionOptions): Buffer {
-  return Buffer.from([SUBSCRIPTION_VERSION, o.qos | (o.noLocal ? 4 : 0) | (o.retainAsPublished ? 8 : 0)])
+  const { retainHandling = 0, identifier } = o
+  const b = Buffer.alloc(identifier === undefined ? 2 : 6)
+  b[0] = SUBSCRIPTION_VERSION
+  b[1] = o.qos | (o.noLocal ? 4 : 0) | (o.retainAsPublished ? 8 : 0) | ((retainHandling & 3) << 4)
+  if (identifier !== undefined) b.writeUInt32BE(identifier, 2)
+  return b
 }
 
 export function readSubscriptionRecord(b: Buffer): SubscriptionOptions {
   const bits = b[1]
   if (b.length < 2 || b[0] !== SUBSCRIPTION_VERSION || bits === undefined || (bits & 3) === 3) throw damaged('subscription')
-  return { qos: (bits & 3) as 0 | 1 | 2, noLocal: (bits & 4) !== 0, retainAsPublished: (bits & 8) !== 0 }
+  const options = { qos: (bits & 3) as 0 | 1 | 2, noLocal: (bits & 4) !== 0, retainAsPublished: (bits & 8) !== 0 }
+  if (bits < 16 && b.length < 6) return options
+  return { ...options, retainHandling: (bits >>> 4) & 3, ...(b.length < 6 ? {} : { identifier: b.readUInt32BE(2) }) }
 }
 
 /** A retained message or a will: the view and how it was published. */
@@ -49,20 +56,30 @@ export interface MessageRecord {
   readonly view: MessageView
   readonly qos: 0 | 1 | 2
   readonly retain: boolean
+  /** Fields that a program gave with it through Aedes's persistence contract (`persistence-packets.ts`). */
+  readonly fields: Buffer | undefined
 }
 
-/** version u8 · QoS in bits 0–1, retain 4 · accepted at u48 · expires at u48 · properties length u32 · properties · body */
-export function writeMessageRecord(m: MessageView, qos: number, retain: boolean): Buffer {
+/**
+ * version u8 · QoS in bits 0–1, retain 4, fields 8 · accepted at u48 · expires at u48 · properties length u32 · properties · [fields length
+ * u16 · fields] · body
+ */
+export function writeMessageRecord(m: MessageView, qos: number, retain: boolean, fields?: Buffer): Buffer {
   const properties = m.properties
   const propertyBytes = properties === undefined ? 0 : properties.length
-  const b = Buffer.allocUnsafe(18 + propertyBytes + m.end - m.bodyStart)
+  const fieldBytes = fields === undefined ? 0 : 2 + fields.length
+  const b = Buffer.allocUnsafe(18 + propertyBytes + fieldBytes + m.end - m.bodyStart)
   b[0] = MESSAGE_VERSION
-  b[1] = qos | (retain ? 4 : 0)
+  b[1] = qos | (retain ? 4 : 0) | (fields === undefined ? 0 : 8)
   b.writeUIntBE(m.acceptedAt, 2, 6)
   b.writeUIntBE(m.expiresAt, 8, 6)
   b.writeUInt32BE(propertyBytes, 14)
   if (properties !== undefined) properties.copy(b, 18)
-  m.buffer.copy(b, 18 + propertyBytes, m.bodyStart, m.end)
+  if (fields !== undefined) {
+    b.writeUInt16BE(fields.length, 18 + propertyBytes)
+    fields.copy(b, 20 + propertyBytes)
+  }
+  m.buffer.copy(b, 18 + propertyBytes + fieldBytes, m.bodyStart, m.end)
   return b
 }
 
@@ -70,19 +87,23 @@ export function readMessageRecord(b: Buffer): MessageRecord {
   if (b.length < 22 || b[0] !== MESSAGE_VERSION) throw damaged('message')
   const bits = b[1] as number
   const propertyBytes = b.readUInt32BE(14)
-  const bodyStart = 18 + propertyBytes
+  const fieldsAt = 18 + propertyBytes
+  if (fieldsAt + 4 > b.length) throw damaged('message')
+  const hasFields = (bits & 8) !== 0
+  const bodyStart = hasFields ? fieldsAt + 2 + b.readUInt16BE(fieldsAt) : fieldsAt
   if (bodyStart + 4 > b.length) throw damaged('message')
   const payloadStart = bodyStart + 4 + b.readUInt16BE(bodyStart)
   if (payloadStart > b.length || (bits & 3) === 3) throw damaged('message')
   return {
     qos: (bits & 3) as 0 | 1 | 2,
     retain: (bits & 4) !== 0,
+    fields: hasFields ? b.subarray(fieldsAt + 2, bodyStart) : undefined,
     view: {
       buffer: b,
       bodyStart,
       payloadStart,
       end: b.length,
-      properties: propertyBytes === 0 ? undefined : b.subarray(18, bodyStart),
+      properties: propertyBytes === 0 ? undefined : b.subarray(18, fieldsAt),
       acceptedAt: b.readUIntBE(2, 6),
       expiresAt: b.readUIntBE(8, 6),
     },

@@ -23,6 +23,8 @@ export class RetainedMessage {
   readonly group: number
   /** Null when it has to be read from the store. */
   view: MessageView | null
+  /** What a program gave with it beside a message's own fields, or undefined. */
+  fields: Buffer | undefined = undefined
   constructor(topic: string, qos: 0 | 1 | 2, serial: number, group: number, view: MessageView | null) {
     this.topic = topic
     this.qos = qos
@@ -58,13 +60,15 @@ export class RetainedMessages {
       const topic = textOf(row.key).toString()
       const fits = this.cachedBytes + row.value.length <= RETAINED_CACHE_BYTES_MAX
       const kept = new RetainedMessage(topic, record.qos, 0, 0, fits ? record.view : null)
+      // A copy: the row must be able to leave memory.
+      if (record.fields !== undefined) kept.fields = Buffer.from(record.fields)
       this.tree.set(topic, kept)
       if (fits) this.remember(kept)
     }
   }
 
   /** Takes the message as the last of its topic, or forgets the topic when the payload is empty [MQTT-3.3.1-10]. True when a commit stores it. */
-  set(m: Inbound): boolean {
+  set(m: Inbound, fields?: Buffer): boolean {
     const name = m.topic.name
     const stored = !name.startsWith('$SYS/')
     if (m.payloadStart === m.end) {
@@ -80,9 +84,10 @@ export class RetainedMessages {
     const old = this.tree.get(name)
     if (old !== undefined) this.forget(old)
     const kept = new RetainedMessage(name, m.qos, ++this.serial, stored ? this.journal.openGroup : 0, view)
+    kept.fields = fields
     this.tree.set(name, kept)
     if (stored) {
-      this.journal.put(retainedKey(name), writeMessageRecord(view, m.qos, true))
+      this.journal.put(retainedKey(name), writeMessageRecord(view, m.qos, true, fields))
       this.remember(kept)
     }
     return stored

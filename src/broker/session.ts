@@ -9,6 +9,9 @@ export interface SubscriptionOptions {
   readonly qos: 0 | 1 | 2
   readonly noLocal: boolean
   readonly retainAsPublished: boolean
+  /** MQTT 5: which retained messages a SUBSCRIBE gets, kept for whoever asks; and the subscription identifier. Neither is used to deliver yet. */
+  readonly retainHandling?: number
+  readonly identifier?: number
 }
 
 /** Overlapping filters deliver once, at the highest QoS that matches [MQTT-3.3.5-1]. */
