@@ -5,8 +5,9 @@
  *
  *   npx tsx test/rigs/disk-full.ts --target aqueduct [--kind full,reserve,broken,read-only,mount]
  *
- * `full` and `reserve` differ in store.min_free_bytes (0, and its default). `mount` fills a real file system on a loop device; it needs root
- * and is skipped without. The others use the preload library. Exit 1 when a promise was broken.
+ * `full`: writes fail, with store.min_free_bytes 0. `reserve`: writes still work but less than store.min_free_bytes is free. `broken`: syncs
+ * fail. `mount` fills a real file system on a loop device; it needs root and is skipped without. The others use the preload library.
+ * Exit 1 when a promise was broken.
  */
 import { execFileSync } from 'node:child_process'
 import {
@@ -42,8 +43,8 @@ interface Disk {
   failures(): number
 }
 
-const FAULTS = { full: 1, reserve: 1, broken: 2, 'read-only': 3 } as const
-const SMALL_RESERVE = 'store.min_free_bytes=0'
+const FAULTS = { full: 1, broken: 2, 'read-only': 3, reserve: 4 } as const
+const NO_RESERVE = 'store.min_free_bytes=0'
 
 function injected(work: string, kind: keyof typeof FAULTS): Disk {
   const preload = buildPreload('preload/files.c', work)
@@ -60,7 +61,7 @@ function injected(work: string, kind: keyof typeof FAULTS): Disk {
   return {
     dir,
     env: { LD_PRELOAD: preload, FILES_DIR: dir, FILES_FAULT: control },
-    settings: kind === 'reserve' ? [] : [SMALL_RESERVE],
+    settings: kind === 'reserve' ? [] : [NO_RESERVE],
     fail: () => set(FAULTS[kind]),
     heal: () => set(0),
     remove: () => {},
@@ -86,7 +87,7 @@ function mounted(work: string): Disk {
   return {
     dir: join(mount, 'data'),
     env: {},
-    settings: [SMALL_RESERVE],
+    settings: [NO_RESERVE],
     fail: () => {
       for (const bytes of [1 << 20, 4096]) {
         const block = Buffer.alloc(bytes, 1)

@@ -8,7 +8,8 @@
  * is not followed: it is recorded as "unsupported", which fails the rig.
  *
  * Fail: from now on as if the disk were full, broken or read-only, until told otherwise.
- *   FILES_FAULT    a control file of 16 bytes: int32 fault (0 none, 1 full, 2 syncs fail, 3 read-only), unused, uint64 failures so far
+ *   FILES_FAULT    a control file of 16 bytes: int32 fault (0 none, 1 full, 2 syncs fail, 3 read-only, 4 no space is
+ *                  reported but everything still works), unused, uint64 failures so far
  *
  *   FILES_DIR      the folder, absolute
  */
@@ -52,7 +53,7 @@ static int log_fd = -1;
 static uint64_t next_handle;
 static long sync_us;
 
-enum { FULL = 1, BROKEN, READ_ONLY };
+enum { FULL = 1, BROKEN, READ_ONLY, LOW };
 static struct { int32_t mode, unused; uint64_t failures; } *control;
 
 #define REAL(ret, name, args)         \
@@ -434,7 +435,8 @@ int fallocate(int fd, int mode, off_t offset, off_t length) {
 int statfs64(const char *path, struct statfs64 *s) {
   char buffer[PATH_MAX];
   int result = real_statfs64()(path, s);
-  if (result == 0 && control && control->mode == FULL && ours(AT_FDCWD, path, buffer)) s->f_bfree = s->f_bavail = 0;
+  int mode = control ? __atomic_load_n(&control->mode, __ATOMIC_ACQUIRE) : 0;
+  if (result == 0 && (mode == FULL || mode == LOW) && ours(AT_FDCWD, path, buffer)) s->f_bfree = s->f_bavail = 0;
   return result;
 }
 int statfs(const char *path, struct statfs *s) { return statfs64(path, (struct statfs64 *)s); }
