@@ -12,6 +12,9 @@ import type { Connection } from './connection.js'
 import type { Stored } from './state.js'
 import { storeWill } from './wills.js'
 
+/** What two bytes can say. */
+const KEEPALIVE_MAX_S = 65_535
+
 export function handleConnect(c: Connection, buf: Buffer, frame: Frame): void {
   let packet: ConnectPacket
   try {
@@ -67,7 +70,7 @@ function accept(c: Connection, packet: ConnectPacket): void {
   const clientId = packet.clientId !== '' ? packet.clientId : `aqueduct-${state.random.bytes(10).toString('hex')}`
   c.id = clientId
   c.clean = packet.clean
-  c.keepalive_s = packet.keepalive_s
+  c.keepalive_s = heldKeepalive(packet.keepalive_s, state.settings.max_keepalive_s)
   takeOver(c, stored, clientId)
   const { session, present, stored: changed } = stored.sessions.open(clientId, packet.clean, c, packet.version)
   c.session = session
@@ -87,6 +90,12 @@ function accept(c: Connection, packet: ConnectPacket): void {
     welcome(c, present)
     c.resume()
   }, stored.store.journal.openGroup)
+}
+
+/** Seconds of silence that a client is held to; the largest limit holds nobody to anything, least of all those who ask for none. */
+function heldKeepalive(asked_s: number, max_s: number): number {
+  if (max_s >= KEEPALIVE_MAX_S) return asked_s
+  return asked_s === 0 || asked_s > max_s ? max_s : asked_s
 }
 
 /** The client that has this id now, if any, is disconnected [MQTT-3.1.4-2]. */

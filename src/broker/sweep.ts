@@ -28,14 +28,15 @@ function sweepConnections(state: BrokerState, retry: boolean): void {
   for (const c of state.connections) {
     const silent_ms = now - c.heard_ms
     if (c.phase === 'waiting') {
-      if (now - c.made_ms > connect_ms) {
+      if (now - c.made_ms > connect_ms + SWEEP_MS) {
         state.stats.connectTimeouts++
         c.finish(new Error('connect did not arrive in time'))
         c.transport.destroy()
       }
     } else if (c.phase === 'connected') {
-      // One and a half times what the client promised [MQTT-3.1.2-24]. While we do not read, its silence is ours.
-      if (c.keepalive_s > 0 && silent_ms > c.keepalive_s * 1500 && !c.input.suspended) {
+      // One and a half times what the client promised [MQTT-3.1.2-24], never less: `heard_ms` may be one sweep old. While we do not
+      // read, its silence is ours.
+      if (c.keepalive_s > 0 && silent_ms > c.keepalive_s * 1500 + SWEEP_MS && !c.input.suspended) {
         state.stats.keepaliveTimeouts++
         state.hooks.emit('keepaliveTimeout', c)
         c.finish(new Error('keep alive timeout'))
