@@ -37,6 +37,21 @@ export function viewOf(topic: Buffer, payload: Buffer, acceptedAt: number, prope
   return { buffer, bodyStart: 0, payloadStart: 4 + topic.length, end: buffer.length, properties, acceptedAt, expiresAt }
 }
 
+/** A message that no packet brought, ready to be admitted or retained. */
+export function inboundOf(topic: Topic, payload: Buffer, qos: 0 | 1 | 2, retain: boolean, acceptedAt: number): Inbound {
+  const m = new Inbound()
+  const view = viewOf(topic.bytes, payload, acceptedAt)
+  m.buffer = view.buffer
+  m.payloadStart = view.payloadStart
+  m.end = view.end
+  m.acceptedAt = acceptedAt
+  m.topic = topic
+  m.qos = qos
+  m.retain = retain
+  m.room = true
+  return m
+}
+
 /** The payload as bytes of their own. */
 export function payloadOf(m: MessageView): Buffer {
   return Buffer.from(m.buffer.subarray(m.payloadStart, m.end))

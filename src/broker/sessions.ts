@@ -98,10 +98,11 @@ export class Sessions {
   }
 
   /** A session without connection, as Aedes's persistence contract and the importer make them. */
-  openOffline(clientId: string): Session {
+  openOffline(clientId: string, expiresAt = 0): Session {
     const old = this.byClient.get(clientId)
     if (old !== undefined) return old
     const session = new Session(clientId, this.mailboxes.create(clientId, true), this.makeVolatile)
+    session.expiresAt = expiresAt
     this.byClient.set(clientId, session)
     this.write(session)
     return session

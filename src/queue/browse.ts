@@ -30,10 +30,13 @@ export async function* browse(queue: PlainQueue, log: MessageLog): AsyncGenerato
     // The ring has ended and the rest is on the disk only. What the pager brings in meanwhile is read here all the same.
     const reader = new EntryReader()
     let found = false
-    for await (const { firstSeq, row } of log.reader.entryRows(Math.max(tail.fromSeq, seq + 1), Math.min(tail.lastSeq, log.committedSeq))) {
+    for await (const { firstSeq, row } of log.reader.entryRows(
+      Math.max(tail.fromSeq, seq + 1),
+      Math.min(tail.lastSeq, log.committedSeq),
+    )) {
       reader.open(row, firstSeq)
       while (reader.next()) {
-        if (reader.queueId !== queue.id || reader.index <= index || reader.seq < tail.fromSeq) continue
+        if (reader.queueId !== queue.id || reader.index <= index || !queue.alive(reader.seq)) continue
         found = true
         index = reader.index
         seq = reader.seq

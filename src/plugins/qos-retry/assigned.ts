@@ -3,9 +3,9 @@
  * folder was imported from. Few sessions have any. The rows are deleted with the messages.
  */
 import { PACKET_ID_MAX } from '../../core/limits.js'
+import type { Disk, KeyRange } from '../../store/disk.js'
 import type { Journal } from '../../store/journal.js'
 import { metaKey } from '../../store/keys.js'
-import type { Disk, KeyRange } from '../../store/disk.js'
 
 const PREFIX = 'packet-id/'
 /** `/` and the byte behind it: all rows of all sessions. */
@@ -64,7 +64,11 @@ export interface AssignedRow {
 export async function readAssigned(disk: Disk): Promise<Map<number, AssignedRow[]>> {
   const byQueue = new Map<number, AssignedRow[]>()
   for await (const { key, value } of disk.scan(rows)) {
-    const [queueId, seq] = key.toString().slice(1 + PREFIX.length).split('/').map(Number)
+    const [queueId, seq] = key
+      .toString()
+      .slice(1 + PREFIX.length)
+      .split('/')
+      .map(Number)
     const list = byQueue.get(queueId)
     const row = { seq, packetId: Number(value.toString()) }
     if (list === undefined) byQueue.set(queueId, [row])

@@ -349,7 +349,13 @@ export class Outbox implements DrivenMailbox, Waiter {
     const { queue } = this
     if (!(queue instanceof PlainQueue)) return
     for await (const entry of browse(queue, this.storage.store.messages)) {
-      yield { seq: entry.seq, flags: entry.flags, extra: entry.extra, packetId: this.knownId(entry), read: () => bring(queue, entry) }
+      yield {
+        seq: entry.seq,
+        flags: entry.flags,
+        extra: entry.extra,
+        packetId: this.knownId(entry),
+        read: () => bring(queue, entry),
+      }
     }
   }
 
