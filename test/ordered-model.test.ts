@@ -11,7 +11,7 @@ import { OrderedRig } from './support/ordered-rig.js'
 
 const tiny: WindowSizes = { entries: 4, page: 2, ahead: 1, lookaside: 2 }
 const narrow: WindowSizes = { entries: 4, page: 4, ahead: 3, lookaside: 3 }
-const RUNS = Number(process.env.MODEL_RUNS ?? 120)
+const RUNS = Number(process.env.MODEL_RUNS ?? 300)
 
 /** `rush`: the next command follows at once, while pages and sweeps of this one are still under way. */
 type Command = { rush: boolean } & Act

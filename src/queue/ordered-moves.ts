@@ -2,13 +2,16 @@
 
 import type { MessageLog } from '../store/log.js'
 import type { MessageView } from '../store/message.js'
-import { arrive, leave, makeRoom, replay, tick } from './ordered-decide.js'
+import { arrive, replay } from './ordered-decide.js'
 import { BEHIND, DELAYED, type EntryClass, LEASED, type OrderedEntry, READY, RETAINED } from './ordered-entry.js'
 import { walk } from './ordered-pages.js'
+import { leave } from './ordered-place.js'
 import type { OrderedQueue } from './ordered-queue.js'
+import { makeRoom } from './ordered-room.js'
 import { classRows } from './ordered-rows.js'
 import type { Scan } from './ordered-state.js'
 import type { Sweeping } from './ordered-sweep.js'
+import { tick } from './ordered-tick.js'
 
 const PAGE = 256
 

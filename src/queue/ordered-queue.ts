@@ -22,22 +22,20 @@ import {
 } from './ordered-api.js'
 import * as decide from './ordered-decide.js'
 import type { OrderedEntry } from './ordered-entry.js'
-import { readPage } from './ordered-pages.js'
+import { LEASES_MAX } from './ordered-leases.js'
+import { Pager } from './ordered-pager.js'
+import { Polls } from './ordered-polls.js'
+import { makeRoom, shed } from './ordered-room.js'
 import type { OrderedState } from './ordered-state.js'
-import type { Window } from './ordered-window.js'
+import { nextDue, purge, tick } from './ordered-tick.js'
 import type { QueueCounts } from './queue.js'
 import { formatReceipt, type NonceSource, parseReceipt } from './receipt.js'
 import type { Due, DueTimers } from './timers.js'
-import { Waiters } from './waiters.js'
 
-/** Long polls of one queue that may wait at a time. */
-const WAITERS_MAX = 10_000
 /** Messages that one receive hands out at most. */
 export const RECEIVE_MAX = 256
 /** How often ids and retained messages that have had their time are looked for. */
 const HOUSEKEEPING_MS = 15_000
-/** Rows brought in for a queue that nobody reads, to see whether they have expired. */
-const IDLE_PAGE_ENTRIES = 64
 
 /** What all ordered queues of a store share. */
 export interface Shared {
@@ -70,8 +68,8 @@ export class OrderedQueue implements Due {
   dueSlot = -1
   dueAt = 0
   private readonly shared: Shared
-  private readonly waiters: Waiters
-  private serving = false
+  private readonly polls: Polls
+  private readonly pager: Pager
   private nextHousekeeping = 0
   private readonly nonce = { high: 0, low: 0 }
   private readonly arrival: decide.Arrival = {
@@ -91,7 +89,15 @@ export class OrderedQueue implements Due {
     this.kind = kind
     this.state = state
     this.shared = shared
-    this.waiters = new Waiters(shared.clock, WAITERS_MAX)
+    this.polls = new Polls(this, shared.clock)
+    this.pager = new Pager(state, shared.store.disk, {
+      arrived: () => {
+        if (shared.store.journal.failed) return
+        shed(state, shared.clock.now())
+        this.after()
+      },
+      failed: (error) => shared.log.error({ err: error, queue: name }, 'reading a queue failed'),
+    })
   }
 
   get id(): number {
@@ -116,12 +122,22 @@ export class OrderedQueue implements Due {
 
   /** When something is due next: milliseconds since 1970, or Infinity. */
   nextDue(): number {
-    return decide.nextDue(this.state)
+    return nextDue(this.state)
   }
 
   /** Long polls that wait. */
   get waiting(): number {
-    return this.waiters.size
+    return this.polls.size
+  }
+
+  /** True when rows are on their way into memory: `lease` may have more afterwards. */
+  get paging(): boolean {
+    return this.pager.busy
+  }
+
+  /** Resolves when no page is on its way; for tests and whoever must see all that is due. */
+  idle(): Promise<void> {
+    return this.pager.idle()
   }
 
   /* ---- in ---- */
@@ -136,7 +152,7 @@ export class OrderedQueue implements Due {
     for (const m of messages) checkOutgoing(m, this.attributes)
     const log = this.shared.store.messages
     const now = this.shared.clock.now()
-    decide.tick(this.state, now)
+    tick(this.state, now)
     const results: SendResult[] = []
     for (const m of messages) {
       log.begin(m.view)
@@ -152,7 +168,7 @@ export class OrderedQueue implements Due {
    */
   offer(m: OutgoingMessage): SendResult {
     const now = this.shared.clock.now()
-    decide.tick(this.state, now)
+    tick(this.state, now)
     const result = this.admit(m, now)
     this.after()
     return result
@@ -166,7 +182,7 @@ export class OrderedQueue implements Due {
       if (seq !== 0) return { seq, outcome: 'duplicate' }
     }
     const bytes = messageBytes(m.view)
-    const room = decide.makeRoom(s, bytes, now)
+    const room = makeRoom(s, bytes, now)
     if (room !== 'room') return { seq: 0, outcome: room }
     const seq = this.shared.store.messages.store()
     const a = this.arrival
@@ -197,9 +213,9 @@ export class OrderedQueue implements Due {
     this.usable()
     const s = this.state
     const now = this.shared.clock.now()
-    decide.tick(s, now)
+    tick(s, now)
     const out: Delivery[] = []
-    while (out.length < max && s.leases.size < decide.LEASES_MAX) {
+    while (out.length < max && s.leases.size < LEASES_MAX) {
       const e = decide.firstReady(s, now)
       if (e === undefined) break
       this.shared.nonces.draw(this.nonce)
@@ -219,46 +235,16 @@ export class OrderedQueue implements Due {
     const wait_ms = o.wait_ms ?? this.attributes.wait_ms
     const gone = (): boolean => o.signal?.aborted === true
     // Who waits already goes first.
-    this.serve()
+    this.polls.serve()
     for (;;) {
       const got = this.lease(max, lease_ms)
       if (got.length > 0) return this.deliver(got, gone)
       if (!this.paging || gone()) break
-      await this.pageIn()
+      if (!(await this.pager.next())) throw new AqueductError('store_failed', 'The queue could not be read.')
     }
     if (wait_ms <= 0 || gone()) return []
-    const got = await this.queueUp(max, lease_ms, wait_ms, o.signal)
+    const got = await this.polls.join(max, lease_ms, wait_ms, o.signal)
     return got.length === 0 ? got : this.deliver(got, gone)
-  }
-
-  private queueUp(max: number, lease_ms: number, wait_ms: number, signal: AbortSignal | undefined): Promise<Delivery[]> {
-    return new Promise((resolve, reject) => {
-      const settle = (got: Delivery[]): void => {
-        signal?.removeEventListener('abort', left)
-        resolve(got)
-      }
-      const place = this.waiters.join(
-        {
-          max,
-          lease_ms,
-          ended: () => settle([]),
-          serve: () => {
-            try {
-              settle(this.lease(max, lease_ms))
-            } catch (error) {
-              reject(error)
-            }
-          },
-        },
-        wait_ms,
-      )
-      const left = (): void => {
-        place?.leave()
-        settle([])
-      }
-      if (place === undefined) settle([])
-      else signal?.addEventListener('abort', left, { once: true })
-    })
   }
 
   private async deliver(got: Delivery[], gone: () => boolean): Promise<Delivery[]> {
@@ -280,7 +266,7 @@ export class OrderedQueue implements Due {
   /** The hand-outs never reached anybody: they do not count as attempts. */
   takeBack(deliveries: readonly Delivery[]): void {
     const now = this.shared.clock.now()
-    decide.tick(this.state, now)
+    tick(this.state, now)
     for (const d of deliveries) {
       const e = this.holder(d.receipt)
       if (e !== undefined) decide.takeBack(this.state, e, now)
@@ -308,7 +294,7 @@ export class OrderedQueue implements Due {
   private each(receipts: readonly string[], act: (e: OrderedEntry, now: number) => void): ReceiptResult[] {
     this.usable()
     const now = this.shared.clock.now()
-    decide.tick(this.state, now)
+    tick(this.state, now)
     const results = receipts.map((receipt): ReceiptResult => {
       const e = this.holder(receipt)
       // A lease that is over is over, even if there is more due than one turn puts back.
@@ -331,8 +317,8 @@ export class OrderedQueue implements Due {
   /** All that waits leaves; what is leased stays. Returns how many. */
   purge(): number {
     this.usable()
-    decide.tick(this.state, this.shared.clock.now())
-    const n = decide.purge(this.state)
+    tick(this.state, this.shared.clock.now())
+    const n = purge(this.state)
     this.after()
     this.shared.housekeep(this)
     return n
@@ -352,11 +338,11 @@ export class OrderedQueue implements Due {
   /** Does what is due; called by the timers. */
   due(now: number): number {
     if (this.state.deleted || this.shared.store.journal.failed) return Number.POSITIVE_INFINITY
-    const next = decide.tick(this.state, now)
+    const next = tick(this.state, now)
     if (now >= this.nextHousekeeping) {
       this.nextHousekeeping = now + HOUSEKEEPING_MS
       this.shared.housekeep(this)
-      for (const w of this.state.windows) if (w.starved) this.page(w, IDLE_PAGE_ENTRIES)
+      this.pager.look()
     }
     this.afterTick()
     return Math.min(next, this.housekeepingDue())
@@ -365,7 +351,7 @@ export class OrderedQueue implements Due {
   /** No more waiting: long polls end empty. */
   close(): void {
     this.onReady = null
-    this.waiters.endAll()
+    this.polls.endAll()
     this.shared.timers.set(this, Number.POSITIVE_INFINITY)
   }
 
@@ -373,20 +359,16 @@ export class OrderedQueue implements Due {
   after(demand = false): void {
     if (this.state.deleted) return
     this.afterTick(demand)
-    this.shared.timers.set(this, Math.min(decide.nextDue(this.state), this.housekeepingDue()))
+    this.shared.timers.set(this, Math.min(nextDue(this.state), this.housekeepingDue()))
   }
 
   private afterTick(demand = false): void {
     const s = this.state
-    if (demand || this.waiters.size > 0 || this.onReady !== null) this.pageForDemand()
-    const d = s.delayed
-    if (d.starved && d.page === null && d.markRank <= this.shared.clock.now()) this.page(d, this.state.sizes.page)
-    if (s.attributes.overflow === 'drop_oldest' && (s.count > s.attributes.max_messages || s.bytes > s.attributes.max_bytes)) {
-      for (const w of s.windows) if (w.starved) this.page(w, this.state.sizes.page)
-    }
+    if (demand || this.polls.size > 0 || this.onReady !== null) this.pager.forReader()
+    this.pager.forClock(this.shared.clock.now())
     if (!s.becameReady) return
     s.becameReady = false
-    this.wake()
+    this.polls.wake()
   }
 
   private housekeepingDue(): number {
@@ -394,65 +376,6 @@ export class OrderedQueue implements Due {
     if (s.idCount === 0 && s.retained === 0 && s.waiting === 0) return Number.POSITIVE_INFINITY
     if (this.nextHousekeeping === 0) this.nextHousekeeping = this.shared.clock.now() + HOUSEKEEPING_MS
     return this.nextHousekeeping
-  }
-
-  /* ---- waking ---- */
-
-  /** In a microtask: a batch wakes once, and whoever is served does not run inside a sender's call. */
-  private wake(): void {
-    if (this.serving || (this.waiters.size === 0 && this.onReady === null)) return
-    this.serving = true
-    queueMicrotask(() => {
-      this.serving = false
-      this.serve()
-      if (this.onReady !== null && !this.state.deleted && this.hasReady) this.onReady()
-    })
-  }
-
-  private serve(): void {
-    while (this.waiters.size > 0 && !this.state.deleted && this.hasReady) this.waiters.take()?.serve()
-  }
-
-  /* ---- pages ---- */
-
-  private readonly pages = new Set<Promise<void>>()
-
-  /** True when rows are on their way into memory: `lease` may have more afterwards. */
-  get paging(): boolean {
-    return this.pages.size > 0
-  }
-
-  private async pageIn(): Promise<void> {
-    for (const page of this.pages) return page
-  }
-
-  /** Brings in the next rows of the lane that is read from. */
-  private pageForDemand(): void {
-    for (const lane of this.state.lanes) {
-      if (lane === undefined || lane.total === 0) continue
-      if (lane.wantsPage) this.page(lane, this.state.sizes.page)
-      return
-    }
-  }
-
-  private page(window: Window, limit: number): void {
-    if (window.page !== null || !window.spilled) return
-    const running = readPage(this.state, window, limit, this.shared.store.disk)
-      .then(() => {
-        decide.shed(this.state, this.shared.clock.now())
-        this.state.becameReady ||= window.size > 0
-      })
-      .catch((error: unknown) => this.shared.log.error({ err: error, queue: this.name }, 'reading a queue failed'))
-      .then(() => {
-        this.pages.delete(running)
-        if (!this.shared.store.journal.failed) this.after()
-      })
-    this.pages.add(running)
-  }
-
-  /** Resolves when no page is on its way; for tests and whoever must see all that is due. */
-  async idle(): Promise<void> {
-    while (this.paging) await this.pageIn()
   }
 
   private usable(): void {

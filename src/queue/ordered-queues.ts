@@ -11,13 +11,13 @@ import type { Log } from '../core/log.js'
 import type { Random } from '../core/random.js'
 import { getU32, putU32 } from '../store/bytes.js'
 import type { Contributor } from '../store/journal.js'
-import { metaKey, orderedState, orderedStateFields } from '../store/keys.js'
+import { metaKey } from '../store/keys.js'
 import type { Store } from '../store/store.js'
 import { checkQueueName, parseAttributes, type QueueAttributes } from './attributes.js'
 import { GroupGate } from './group-gate.js'
-import { arrive, makeRoom } from './ordered-decide.js'
+import { arrive } from './ordered-decide.js'
 import type { OrderedEntry } from './ordered-entry.js'
-import { LEASED } from './ordered-entry.js'
+import { headOf, takeUp } from './ordered-head.js'
 import { Holds } from './ordered-holds.js'
 import {
   type Peeked,
@@ -29,18 +29,10 @@ import {
   type SeekOptions,
   seek,
 } from './ordered-moves.js'
-import { entryOf } from './ordered-pages.js'
 import { OrderedQueue, type Shared } from './ordered-queue.js'
-import {
-  classRows,
-  decodeHead,
-  definitionKey,
-  encodeHead,
-  type Head,
-  headKey,
-  isDefinitionSlot,
-  isHeadSlot,
-} from './ordered-rows.js'
+import { encodeDefinition, type OrderedKind, readQueues } from './ordered-recover.js'
+import { makeRoom } from './ordered-room.js'
+import { definitionKey, encodeHead, headKey } from './ordered-rows.js'
 import { type Effects, type OrderedDeparture, OrderedState } from './ordered-state.js'
 import { type Sweeping, sweepDeleted, sweepIds, sweepPurged, sweepRetained } from './ordered-sweep.js'
 import type { WindowSizes } from './ordered-window.js'
@@ -56,7 +48,7 @@ export interface OrderedOptions {
   readonly sizes?: WindowSizes
 }
 
-export type OrderedKind = 'pull' | 'dead'
+export type { OrderedKind }
 
 /** Departures by kind of queue and reason, since the start. */
 export type Departures = Record<OrderedKind, Record<OrderedDeparture, number>>
@@ -217,8 +209,7 @@ export class OrderedQueues implements Effects {
   }
 
   private define(queue: OrderedQueue): void {
-    const { name, kind, attributes } = queue
-    this.put(definitionKey(queue.id), Buffer.from(JSON.stringify({ version: 1, name, kind, attributes })))
+    this.put(definitionKey(queue.id), encodeDefinition(queue))
   }
 
   private usable(): void {
@@ -291,7 +282,7 @@ export class OrderedQueues implements Effects {
       this.flight = states
       for (const s of states) {
         s.dirty = false
-        put(headKey(s.id), encodeHead(s.head()))
+        put(headKey(s.id), encodeHead(headOf(s)))
       }
       this.holds.seal(put, del)
     },
@@ -335,57 +326,18 @@ export class OrderedQueues implements Effects {
     const next = disk.getSync(NEXT_ID)
     if (next !== undefined) this.nextId = getU32(next, 0)
     await this.holds.recover(disk)
-    const heads = new Map<number, Head>()
-    const definitions = new Map<number, Definition>()
-    for await (const { key, value } of disk.scan(orderedState)) {
-      const { queueId, seq } = orderedStateFields(key)
-      if (isHeadSlot(seq)) {
-        const head = decodeHead(value)
-        if (head === undefined) throw damaged(queueId)
-        heads.set(queueId, head)
-      } else if (isDefinitionSlot(seq)) definitions.set(queueId, parseDefinition(queueId, value))
-    }
-    for (const [id, d] of definitions) {
-      const head = heads.get(id)
-      if (head === undefined) throw damaged(id)
-      const state = new OrderedState(id, d.attributes, this, this.sizes)
-      if (head.deleted) {
-        state.recover(head, [])
-        this.background(state, () => sweepDeleted(state, this.sweeping))
-        continue
-      }
-      const leased: OrderedEntry[] = []
-      for await (const { key, value } of disk.scan(classRows(id, LEASED, 0, 0))) {
-        const e = entryOf(key, value)
-        if (e === undefined) throw damaged(id)
-        leased.push(e)
-      }
-      state.recover(head, leased)
-      const queue = this.adopt(d.name, d.kind, state)
-      queue.after()
-      this.housekeep(queue)
+    for (const found of await readQueues(disk)) {
+      const state = new OrderedState(found.id, found.attributes, this, this.sizes)
+      takeUp(state, found.head, found.leased)
+      if (state.deleted) this.background(state, () => sweepDeleted(state, this.sweeping))
+      else this.recovered(this.adopt(found.name, found.kind, state))
     }
   }
-}
 
-interface Definition {
-  readonly name: string
-  readonly kind: OrderedKind
-  readonly attributes: QueueAttributes
-}
-
-function parseDefinition(id: number, value: Buffer): Definition {
-  try {
-    const d = JSON.parse(value.toString()) as { version?: unknown; name?: unknown; kind?: unknown; attributes?: unknown }
-    if (d.version !== 1 || typeof d.name !== 'string' || (d.kind !== 'pull' && d.kind !== 'dead')) throw damaged(id)
-    return { name: d.name, kind: d.kind, attributes: parseAttributes(d.attributes) }
-  } catch (error) {
-    throw new AqueductError('store_damaged', `The definition of queue ${id} cannot be read.`, { cause: error })
+  private recovered(queue: OrderedQueue): void {
+    queue.after()
+    this.housekeep(queue)
   }
-}
-
-function damaged(id: number): AqueductError {
-  return new AqueductError('store_damaged', `The rows of queue ${id} cannot be read.`)
 }
 
 function noDepartures(): Record<OrderedDeparture, number> {

@@ -29,7 +29,6 @@ import {
   encodeIdRecord,
   encodeKeyRecord,
   entryKey,
-  type Head,
   ID_END,
   type IdRecord,
   idRowKey,
@@ -311,53 +310,5 @@ export class OrderedState {
     this.ids.set(id, undefined, this.effects.openGroup)
     this.effects.del(idRowKey(this.id, id))
     this.change()
-  }
-
-  /* ---- head ---- */
-
-  head(): Head {
-    const low = { rank: 0, slot: 0 }
-    const lanes = []
-    for (const lane of this.lanes) {
-      if (lane === undefined || lane.total === 0) continue
-      lane.low(low, this.nextPlace)
-      lanes.push({ rank: lane.lane, slot: low.slot, total: lane.total })
-    }
-    this.delayed.low(low, this.nextPlace)
-    return {
-      nextPlace: this.nextPlace,
-      epoch: this.epoch,
-      swept: this.swept,
-      bytes: this.bytes,
-      behind: this.behind,
-      retained: this.retained,
-      retainedBytes: this.retainedBytes,
-      delayed: this.delayed.total,
-      delayedRank: low.rank,
-      delayedSlot: low.slot,
-      idEnd: this.idEnd,
-      ids: this.idCount,
-      retainedSlot: this.retainedSlot,
-      deleted: this.deleted,
-      lanes,
-    }
-  }
-
-  /** Takes up where a head row and the rows of leased entries say. */
-  recover(h: Head, leased: Iterable<OrderedEntry>): void {
-    this.nextPlace = h.nextPlace
-    this.epoch = h.epoch
-    this.swept = h.swept
-    this.bytes = h.bytes
-    this.behind = h.behind
-    this.retained = h.retained
-    this.retainedBytes = h.retainedBytes
-    this.retainedSlot = h.retainedSlot
-    this.idCount = h.ids
-    this.idEnd = h.idEnd
-    this.deleted = h.deleted
-    for (const lane of h.lanes) this.lane(lane.rank).recover(lane.total, lane.rank, lane.slot)
-    this.delayed.recover(h.delayed, h.delayedRank, h.delayedSlot)
-    for (const e of leased) this.leases.add(e)
   }
 }
