@@ -6,7 +6,7 @@
  * QoS 2 leave after the commit whenever the publisher's answer waits for one.
  */
 import { topicFault } from '../topics/names.js'
-import { Inbound, viewOf } from './message.js'
+import { type Inbound, inboundOf } from './message.js'
 import { FLAG_RETAIN } from './ports.js'
 import type { Route } from './routes.js'
 import type { BrokerState, Stored } from './state.js'
@@ -22,17 +22,19 @@ export const REFUSED_FULL = -1
 export function admit(state: BrokerState, stored: Stored, m: Inbound): number {
   const route = state.routes.of(m.topic)
   const { store } = stored
+  // An empty retained message only takes something away: that passes on a full disk, too.
+  const keeps = m.retain && m.payloadStart < m.end
+  if (store.full && (keeps || (m.qos > 0 && route.durable > 0))) {
+    state.stats.refusedFull++
+    if (m.qos > 0) return REFUSED_FULL
+  }
   let durable = false
   if (m.qos > 0) {
-    if (store.full && (route.durable > 0 || m.retain)) {
-      state.stats.refusedFull++
-      return REFUSED_FULL
-    }
     if (route.sessions.length > 0) durable = toSessions(stored, m, route)
   } else {
     sendQos0(route, m)
   }
-  if (m.retain && !(store.full && m.qos === 0) && stored.retained.set(m)) durable = true
+  if (m.retain && !(keeps && store.full) && stored.retained.set(m)) durable = true
   if (route.listeners.length > 0 || state.hooks.observesPublish) state.hooks.published(m, route.listeners)
   state.stats.received[m.qos]++
   return durable ? store.journal.openGroup : ADMITTED
@@ -90,17 +92,7 @@ export function admitOutgoing(state: BrokerState, stored: Stored, o: Outgoing, c
   const topic = state.routes.topics.internName(o.topic)
   if (topic === undefined) return 'not a topic name'
   // Not the shared scratch: a hook or listener may publish while a packet is being admitted.
-  const m = new Inbound()
-  const view = viewOf(topic.bytes, o.payload, state.clock.now())
-  m.buffer = view.buffer
-  m.bodyStart = 0
-  m.payloadStart = view.payloadStart
-  m.end = view.end
-  m.acceptedAt = view.acceptedAt
-  m.topic = topic
-  m.qos = o.qos
-  m.retain = o.retain
-  m.room = true
+  const m = inboundOf(topic, o.payload, o.qos, o.retain, state.clock.now())
   m.client = client
   return admit(state, stored, m)
 }
