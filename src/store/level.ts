@@ -12,7 +12,7 @@ import type { Disk, KeyRange, Op, Row, ScanOptions } from './disk.js'
 
 /** Rows fetched from the engine in one go by a scan. */
 const SCAN_ROWS = 256
-const SCAN_BYTES = 256 * 1024
+const SCAN_BYTES = 128 * 1024
 
 type Database = ClassicLevel<Buffer, Buffer>
 
@@ -21,8 +21,8 @@ export async function openLevelDisk(folder: string): Promise<LevelDisk> {
   const db = new Level<Buffer, Buffer>(folder, {
     keyEncoding: 'buffer',
     valueEncoding: 'buffer',
-    // 16 MiB: fewer rotations and compactions of log rows that are deleted soon; larger gave nothing more.
-    writeBufferSize: 16 * 1024 * 1024,
+    // Fewer rotations and compactions of log rows that are deleted soon; 16 MiB gave nothing more and is memory at a start.
+    writeBufferSize: 8 * 1024 * 1024,
     maxFileSize: 8 * 1024 * 1024,
     // Log rows have their own cache (`row-cache.ts`) and are read once; this one serves the small rows.
     cacheSize: 4 * 1024 * 1024,

@@ -7,7 +7,11 @@ import { EXTENT_SEQUENCES, LOG_ROW_BYTES_MAX } from '../core/limits.js'
 import { putU16, putU32, putU48 } from './bytes.js'
 import { type MessageView, messageBytes } from './message.js'
 import {
+  ENTRY_COUNT,
+  ENTRY_DELAY,
   ENTRY_EXTRA,
+  ENTRY_SEQ_DELTA,
+  ENTRY_WIDE_BYTES,
   ENTRY_WIDE_INDEX,
   MESSAGE_EXPIRES,
   MESSAGE_PROPERTIES,
@@ -18,6 +22,8 @@ import {
 
 /** Room for a message's own fields in a message row: flags, expiry, length of properties. */
 const MESSAGE_OVERHEAD = 1 + 6 + 4
+/** Room for a message's own fields in an entry row. */
+const ENTRY_HEADER_MAX = 1 + 2 + 2 + 4 + 6 + 4
 /** Scratch that grew beyond this for one large message is not kept. */
 const SCRATCH_KEPT_MAX = 2 * LOG_ROW_BYTES_MAX
 /** Below this a loop beats the call into C++ that a copy is. */
@@ -38,7 +44,10 @@ export class RowWriter {
   private readonly offsets = new Uint32Array(EXTENT_SEQUENCES)
   private acceptedAt = 0
   private entryCount = 0
-  private entryCountAt = 0
+  private controlAt = 0
+  private entriesAt = 0
+  private lastDelta = -1
+  private lastDelay = 0
 
   /** True when a message of these bytes, taken at this moment, may join the row. An empty row takes any. */
   fits(bytes: number, acceptedAt: number): boolean {
@@ -92,25 +101,12 @@ export class RowWriter {
     this.delays[i] = delay
     this.offsets[i] = start
 
-    let e = this.eLength
-    if (e + 19 > this.e.length) this.e = grow(this.e, e, 19)
-    const entries = this.e
-    putU16(entries, e, delta)
-    putU16(entries, e + 2, delay)
-    putU32(entries, e + 4, bytes)
-    entries[e + 8] = flags & MESSAGE_EXPIRES
-    e += 9
-    if (expiresAt !== 0) {
-      putU48(entries, e, expiresAt)
-      e += 6
-    }
-    this.entryCountAt = e
-    this.eLength = e + 4
-    return at - start + TABLE_ENTRY_BYTES + 13
+    return at - start + TABLE_ENTRY_BYTES + this.entryHeader(delta, delay, bytes, expiresAt)
   }
 
   /** Adds an entry of the last message. Returns the bytes it took. */
   entry(queueId: number, index: number, flags: number, extra: Buffer | undefined): number {
+    if (this.entryCount === 1) this.makeRoomForCount()
     let at = this.eLength
     const room = 14 + (extra === undefined ? 0 : extra.length)
     if (at + room > this.e.length) this.e = grow(this.e, at, room)
@@ -142,6 +138,7 @@ export class RowWriter {
 
   /** Copies an entry record as it stands in another row. */
   rawEntry(row: Buffer, start: number, end: number): void {
+    if (this.entryCount === 1) this.makeRoomForCount()
     if (this.eLength + end - start > this.e.length) this.e = grow(this.e, this.eLength, end - start)
     row.copy(this.e, this.eLength, start, end)
     this.eLength += end - start
@@ -180,10 +177,60 @@ export class RowWriter {
     this.mLength = ROW_HEADER_BYTES
     this.eLength = ROW_HEADER_BYTES
     this.entryCount = 0
+    this.lastDelta = -1
+    this.lastDelay = 0
+  }
+
+  /** The message's part of the entry row. Returns the bytes it took. */
+  private entryHeader(delta: number, delay: number, bytes: number, expiresAt: number): number {
+    const start = this.eLength
+    if (start + ENTRY_HEADER_MAX > this.e.length) this.e = grow(this.e, start, ENTRY_HEADER_MAX)
+    const { e } = this
+    let at = start + 1
+    let control = 0
+    if (delta !== this.lastDelta + 1) {
+      control = ENTRY_SEQ_DELTA
+      putU16(e, at, delta)
+      at += 2
+    }
+    if (delay !== this.lastDelay) {
+      control |= ENTRY_DELAY
+      putU16(e, at, delay)
+      at += 2
+    }
+    if (bytes > 0xffff) {
+      control |= ENTRY_WIDE_BYTES
+      putU32(e, at, bytes)
+      at += 4
+    } else {
+      putU16(e, at, bytes)
+      at += 2
+    }
+    if (expiresAt !== 0) {
+      control |= MESSAGE_EXPIRES
+      putU48(e, at, expiresAt)
+      at += 6
+    }
+    e[start] = control
+    this.lastDelta = delta
+    this.lastDelay = delay
+    this.controlAt = start
+    this.entriesAt = at
+    this.eLength = at
+    return at - start
+  }
+
+  /** Most messages have one entry and need no count; the second one moves the first. */
+  private makeRoomForCount(): void {
+    if (this.eLength + 4 > this.e.length) this.e = grow(this.e, this.eLength, 4)
+    this.e.copyWithin(this.entriesAt + 4, this.entriesAt, this.eLength)
+    this.e[this.controlAt] |= ENTRY_COUNT
+    this.eLength += 4
   }
 
   private endMessage(): void {
-    putU32(this.e, this.entryCountAt, this.entryCount)
+    if (this.entryCount === 0) this.makeRoomForCount()
+    if (this.entryCount !== 1) putU32(this.e, this.entriesAt, this.entryCount)
     this.entryCount = 0
   }
 }

@@ -11,7 +11,8 @@
  * Entry row (key `E` first seq of the message row beside it):
  *
  *   u8 version · u8 0 · u48 accepted-at of the row
- *   per message: u16 seq minus first seq · u16 accepted-at minus the row's · u32 bytes · u8 control (1 expires) · [u48 expires-at] · u32 number of entries
+ *   per message: u8 control · [u16 seq minus first seq] (4; else one more than before) · [u16 accepted-at minus the row's] (8; else as before)
+ *     · u16 or (16) u32 bytes · (1) [u48 expires-at] · (32) [u32 number of entries] (else 1)
  *   per entry: u32 queue id · u8 flags · u8 control (1 index is u48, 2 extra) · u32 or u48 index · [u16 length, extra bytes]
  *
  * Commit row (key `A` commit number): u8 version · u48 next seq · per acknowledgement: u32 queue id · u48 seq
@@ -26,6 +27,10 @@ export const ROW_HEADER_BYTES = 8
 export const TABLE_ENTRY_BYTES = 8
 export const MESSAGE_EXPIRES = 1
 export const MESSAGE_PROPERTIES = 2
+export const ENTRY_SEQ_DELTA = 4
+export const ENTRY_DELAY = 8
+export const ENTRY_WIDE_BYTES = 16
+export const ENTRY_COUNT = 32
 export const ENTRY_WIDE_INDEX = 1
 export const ENTRY_EXTRA = 2
 export const COMMIT_HEADER_BYTES = 7
@@ -102,9 +107,6 @@ export class EntryReader {
   acceptedAt = 0
   expiresAt = 0
   bytes = 0
-  /** Where the message's record starts and where its entries start, for whoever copies it. */
-  messageAt = 0
-  entriesAt = 0
   entryCount = 0
   /* the entry */
   queueId = 0
@@ -116,6 +118,8 @@ export class EntryReader {
   private row: Buffer = Buffer.alloc(0)
   private first = 0
   private base = 0
+  private delta = -1
+  private delay = 0
   private at = 0
   private left = 0
   private extraAt = 0
@@ -125,6 +129,8 @@ export class EntryReader {
     this.row = row
     this.first = first
     this.base = getU48(row, 2)
+    this.delta = -1
+    this.delay = 0
     this.at = ROW_HEADER_BYTES
     this.left = 0
   }
@@ -140,20 +146,39 @@ export class EntryReader {
     const { row } = this
     let at = this.at
     if (at >= row.length) return false
-    this.messageAt = at
-    this.seq = this.first + getU16(row, at)
-    this.acceptedAt = this.base + getU16(row, at + 2)
-    this.bytes = getU32(row, at + 4)
-    const control = row[at + 8]
-    at += 9
+    const control = row[at++]
+    if ((control & ENTRY_SEQ_DELTA) !== 0) {
+      this.delta = getU16(row, at)
+      at += 2
+    } else {
+      this.delta++
+    }
+    if ((control & ENTRY_DELAY) !== 0) {
+      this.delay = getU16(row, at)
+      at += 2
+    }
+    this.seq = this.first + this.delta
+    this.acceptedAt = this.base + this.delay
+    if ((control & ENTRY_WIDE_BYTES) !== 0) {
+      this.bytes = getU32(row, at)
+      at += 4
+    } else {
+      this.bytes = getU16(row, at)
+      at += 2
+    }
     if ((control & MESSAGE_EXPIRES) !== 0) {
       this.expiresAt = getU48(row, at)
       at += 6
     } else {
       this.expiresAt = 0
     }
-    this.left = this.entryCount = getU32(row, at)
-    this.at = this.entriesAt = at + 4
+    if ((control & ENTRY_COUNT) !== 0) {
+      this.left = this.entryCount = getU32(row, at)
+      at += 4
+    } else {
+      this.left = this.entryCount = 1
+    }
+    this.at = at
     return true
   }
 
