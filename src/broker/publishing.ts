@@ -28,9 +28,10 @@ export function handlePublish(c: Connection, buf: Buffer, frame: Frame, packetSt
   const stored = state.stored
   if (stored === null) return
   const { qos, packetId } = fields
-  if (qos === 2 && !claim(c, stored, packetId)) return
+  if (qos === 2 && !isFresh(c, packetId)) return
   if (topic.dollar && isReserved(topic)) {
     state.stats.droppedReserved++
+    if (qos === 2) claim(c, stored, packetId)
     acknowledge(c, stored, qos, packetId, 0)
     return
   }
@@ -58,6 +59,8 @@ export function handlePublish(c: Connection, buf: Buffer, frame: Frame, packetSt
 
 /** Admits `state.inbound` and answers. */
 function finishPublish(c: Connection, stored: Stored, qos: number, packetId: number): void {
+  // Not before a hook has answered: a publisher that goes meanwhile must not be told later that its message was taken.
+  if (qos === 2) claim(c, stored, packetId)
   const group = admit(c.state, stored, c.state.inbound)
   if (group === REFUSED_FULL) {
     // MQTT 3.1.1 has no refusal: closing is the only honest answer, as nothing was stored.
@@ -77,25 +80,28 @@ function acknowledge(c: Connection, stored: Stored, qos: number, packetId: numbe
 }
 
 /**
- * Takes a QoS 2 identifier for this session; false when the packet is already dealt with: a repeated one is answered again and not
- * published again [MQTT-4.3.3-2], one too many closes.
+ * False when a QoS 2 packet is already dealt with: a repeated one is answered again and not published again [MQTT-4.3.3-2], one too
+ * many closes.
  */
-function claim(c: Connection, stored: Stored, packetId: number): boolean {
-  const session = c.session as Session
-  if (session.inbound === null) session.inbound = new Set()
-  const { inbound } = session
+function isFresh(c: Connection, packetId: number): boolean {
+  const inbound = (c.session as Session).inbound
+  if (inbound === null) return true
   if (inbound.has(packetId)) {
     // Its first PUBREC may still wait for the commit; this one waits behind it.
     c.answer((PUBREC << 16) | packetId, 0)
     return false
   }
-  if (inbound.size >= c.state.settings.max_inbound_qos2) {
-    c.fault(Reason.receive_maximum_exceeded, 'too many QoS 2 messages without PUBREL')
-    return false
-  }
-  inbound.add(packetId)
+  if (inbound.size < c.state.settings.max_inbound_qos2) return true
+  c.fault(Reason.receive_maximum_exceeded, 'too many QoS 2 messages without PUBREL')
+  return false
+}
+
+/** Takes a QoS 2 identifier for this session, in the commit group that takes the message. */
+function claim(c: Connection, stored: Stored, packetId: number): void {
+  const session = c.session as Session
+  if (session.inbound === null) session.inbound = new Set()
+  session.inbound.add(packetId)
   if (session.durable) stored.store.journal.put(inboundKey(session.id, packetId), marker)
-  return true
 }
 
 /** The row's key says all. */
@@ -141,7 +147,6 @@ function askThenAdmit(c: Connection, stored: Stored, topic: Topic, packetId: num
   state.hooks.authorizePublish(c, packet, (refused) => {
     if (c.phase !== 'connected' || state.stored !== stored) return
     if (refused) {
-      if (qos === 2) release(c, stored, packetId)
       c.fault(Reason.not_authorised, 'publish refused by a hook')
       return
     }
