@@ -407,6 +407,40 @@ describe('dead letters', () => {
     expect(rig.queues.holds.total).toBe(1)
   })
 
+  it('of a plain queue come in one commit, and go home in one', async () => {
+    await open()
+    const session = rig.engine.createQueue({
+      name: 'dev',
+      kind: 'session',
+      durable: true,
+      limits: { max_messages: 10, max_bytes: 1_000, overflow: 'drop_oldest' },
+    })
+    const view = rig.view('poison')
+    rig.engine.begin(view)
+    rig.engine.append(session, 1)
+    await rig.flush()
+    const entry = session.lease()
+    if (entry === undefined) throw new Error('nothing to lease')
+    const dead = rig.queues.dead('$dead/session/dev')
+    expect(dead.id).not.toBe(session.id)
+    expect(dead.bring({ seq: entry.seq, bytes: entry.bytes, acceptedAt: view.acceptedAt })).toBe(true)
+    session.ack(entry, 'dead')
+    await rig.restart()
+    const again = rig.queues.dead('$dead/session/dev')
+    const home = rig.engine.byName('session', 'dev')
+    if (home === undefined) throw new Error('the session is gone')
+    expect([again.counts().ready, home.counts().ready]).toEqual([1, 0])
+    const moved = await rig.queues.redriveTo(again, 10, (message) => {
+      rig.engine.begin(message)
+      return rig.engine.append(home, 1)
+    })
+    expect(moved).toBe(1)
+    await rig.restart()
+    expect(rig.queues.dead('$dead/session/dev').counts()).toMatchObject({ ready: 0, leased: 0 })
+    expect(rig.engine.byName('session', 'dev')?.counts().ready).toBe(1)
+    expect(rig.queues.holds.total).toBe(0)
+  })
+
   it('stay where they are while the dead-letter queue has no room', async () => {
     await open()
     rig.queues.create('d', 'pull', { max_messages: 1 })
@@ -567,6 +601,24 @@ describe('purge, delete, peek, seek', () => {
     expect(q.kept()).toEqual({ retained: 0, retainedBytes: 0, ids: 0 })
     expect(rig.queues.holds.total).toBe(0)
     expect(await rig.queues.seek(q, {})).toBe(0)
+  })
+
+  it('does not replay a value over a newer one that waits', async () => {
+    for (const fifo of [false, true]) {
+      await open()
+      const q = rig.queues.create('q', 'pull', { retain_s: 60, last_value: true, fifo })
+      for (const t of ['a1', 'a2']) {
+        send(q, t, { key: 'a' })
+        expect(await texts(q)).toEqual([t])
+      }
+      expect(await rig.queues.seek(q, {})).toBe(2)
+      // Of the replayed ones the newest stays.
+      expect(await texts(q)).toEqual(['a2'])
+      send(q, 'a3', { key: 'a' })
+      await rig.queues.seek(q, {})
+      expect(await texts(q)).toEqual(['a3'])
+      expect(rig.queues.holds.total).toBe(q.kept().retained)
+    }
   })
 
   it('pages through a long queue without holding it in memory', async () => {

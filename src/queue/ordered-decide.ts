@@ -47,8 +47,13 @@ export function arrive(s: OrderedState, m: Arrival, now: number): OrderedEntry {
   return e
 }
 
-/** A retained entry is received again, as if for the first time, at its old place. */
+/** A retained entry is received again, as if for the first time, at its old place; not where a newer one of its last-value key waits. */
 export function replay(s: OrderedState, e: OrderedEntry, now: number): void {
+  if (s.attributes.last_value && e.key !== '' && newerWaits(s, e)) {
+    forget(s, e)
+    s.effects.departed(s, 'replaced', 1)
+    return
+  }
   s.take(e)
   e.attempts = 0
   e.firstLeasedAt = 0
@@ -168,5 +173,6 @@ function putBack(s: OrderedState, e: OrderedEntry, delay_ms: number, now: number
 function newerWaits(s: OrderedState, e: OrderedEntry): boolean {
   const k = s.keyOf(e.key)
   if (k === undefined) return false
-  return s.attributes.fifo ? k.tail !== k.head : k.head > e.place
+  const waits = k.tail !== k.head ? k.tail : k.cls === LEASED ? 0 : k.head
+  return waits > e.place
 }

@@ -8,7 +8,7 @@ import { walk } from './ordered-pages.js'
 import { leave } from './ordered-place.js'
 import type { OrderedQueue } from './ordered-queue.js'
 import { makeRoom } from './ordered-room.js'
-import { classRows } from './ordered-rows.js'
+import { classRows, readyRows } from './ordered-rows.js'
 import type { Scan } from './ordered-state.js'
 import type { Sweeping } from './ordered-sweep.js'
 import { tick } from './ordered-tick.js'
@@ -65,16 +65,8 @@ export async function peek(q: OrderedQueue, log: MessageLog, w: Sweeping, o: Pee
       return found.length < o.limit
     }
     const size = Math.min(PAGE, o.limit)
-    if (cls !== READY) await walk(s, w.disk, classRows(s.id, cls, 0, 0), size, see, () => Promise.resolve())
-    else {
-      const low = { rank: 0, slot: 0 }
-      for (const lane of s.lanes) {
-        if (lane === undefined || lane.total === 0 || found.length >= o.limit) continue
-        lane.low(low, s.nextPlace)
-        const range = { gte: classRows(s.id, cls, low.rank, low.slot).gte, lt: classRows(s.id, cls, low.rank + 1, 0).gte }
-        await walk(s, w.disk, range, size, see, () => Promise.resolve())
-      }
-    }
+    const ranges = cls === READY ? readyRows(s.id, s.lanes, s.nextPlace) : [classRows(s.id, cls, 0, 0)]
+    for (const range of ranges) if (found.length < o.limit) await walk(s, w.disk, range, size, see, () => Promise.resolve())
   }
   const out: Peeked[] = []
   for (const { e, state, until } of found) {
@@ -120,41 +112,55 @@ export async function redrive(
   const result: Redriven = { moved: 0, homeless: 0, full: false }
   await w.committed()
   const touched = new Set<OrderedQueue>()
-  await walk(
-    s,
-    w.disk,
-    classRows(s.id, READY, 0, 0),
-    PAGE,
-    (row, scan) => {
-      if (result.moved >= o.max || s.deleted) return false
-      const e = s.current(row, scan)
-      if (e === undefined || e.origin === 0 || (o.origin !== undefined && e.origin !== o.origin)) return true
-      const target = home(e.origin)
-      if (target === undefined || target === dead) {
-        result.homeless++
-        return true
-      }
-      const now = w.now()
-      tick(target.state, now)
-      if (makeRoom(target.state, e.bytes, now) !== 'room') {
-        result.full = true
-        return false
-      }
-      const { seq, bytes, acceptedAt, priority, key } = e
-      arrive(target.state, { seq, bytes, acceptedAt, expiresAt: 0, delay_ms: 0, priority, key, dedupId: '', origin: 0 }, now)
-      leave(s, e, 'redriven', now)
-      result.moved++
-      touched.add(target)
-      return result.moved < o.max
-    },
-    async () => {
-      dead.after()
-      for (const q of touched) q.after()
-      touched.clear()
-      await w.committed()
-    },
-  )
+  const visit = (row: OrderedEntry, scan: Scan): boolean => {
+    if (result.moved >= o.max || s.deleted) return false
+    const e = s.current(row, scan)
+    if (e === undefined || e.origin === 0 || (o.origin !== undefined && e.origin !== o.origin)) return true
+    const target = home(e.origin)
+    if (target === undefined || target === dead) {
+      result.homeless++
+      return true
+    }
+    const now = w.now()
+    tick(target.state, now)
+    if (makeRoom(target.state, e.bytes, now) !== 'room') {
+      result.full = true
+      return false
+    }
+    const { seq, bytes, acceptedAt, priority, key } = e
+    arrive(target.state, { seq, bytes, acceptedAt, expiresAt: 0, delay_ms: 0, priority, key, dedupId: '', origin: 0 }, now)
+    leave(s, e, 'redriven', now)
+    result.moved++
+    touched.add(target)
+    return result.moved < o.max
+  }
+  const between = async (): Promise<void> => {
+    dead.after()
+    for (const q of touched) q.after()
+    touched.clear()
+    await w.committed()
+  }
+  for (const range of readyRows(s.id, s.lanes, s.nextPlace)) {
+    if (result.moved < o.max && !result.full) await walk(s, w.disk, range, PAGE, visit, between)
+  }
   return result
+}
+
+/**
+ * Sends dead letters of queues of another kind home: `home` gets each message in the turn in which it leaves here, so that both are one
+ * commit, and says whether it took it. At most `max`; returns how many went.
+ */
+export async function redriveTo(dead: OrderedQueue, max: number, home: (message: MessageView) => boolean): Promise<number> {
+  let moved = 0
+  while (moved < max) {
+    const got = await dead.receive({ max: Math.min(PAGE, max - moved), wait_ms: 0 })
+    const kept = got.filter((d) => d.message === undefined || !home(d.message) || !dead.release(d.receipt, 'redriven'))
+    dead.takeBack(kept)
+    moved += got.length - kept.length
+    if (got.length === 0 || kept.length > 0) break
+  }
+  await dead.committed()
+  return moved
 }
 
 export interface SeekOptions {

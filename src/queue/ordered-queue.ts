@@ -6,7 +6,7 @@
  * asynchronous only reads, or waits for that group. A hand-out may be answered only after its group is committed.
  */
 import type { Clock } from '../core/clock.js'
-import { AqueductError } from '../core/errors.js'
+import { AqueductError, hasCode } from '../core/errors.js'
 import type { Log } from '../core/log.js'
 import { type MessageView, messageBytes } from '../store/message.js'
 import type { Store } from '../store/store.js'
@@ -24,9 +24,10 @@ import * as decide from './ordered-decide.js'
 import type { OrderedEntry } from './ordered-entry.js'
 import { LEASES_MAX } from './ordered-leases.js'
 import { Pager } from './ordered-pager.js'
+import { leave } from './ordered-place.js'
 import { Polls } from './ordered-polls.js'
 import { makeRoom, shed } from './ordered-room.js'
-import type { OrderedState } from './ordered-state.js'
+import type { OrderedDeparture, OrderedState } from './ordered-state.js'
 import { nextDue, purge, tick } from './ordered-tick.js'
 import type { QueueCounts } from './queue.js'
 import { formatReceipt, type NonceSource, parseReceipt } from './receipt.js'
@@ -163,15 +164,37 @@ export class OrderedQueue implements Due {
   }
 
   /**
-   * Adds the message that is open in the store's message log, so that one message is stored once for all queues that take it. The caller has
-   * checked it (`checkOutgoing`) or knows that it fits.
+   * Adds the message that is open in the store's message log, so that one message is stored once for all queues that take it. Never throws:
+   * a message that is too large, and any to a queue that has been deleted, is refused. Options are as `checkOutgoing` wants them.
    */
   offer(m: OutgoingMessage): SendResult {
+    if (this.state.deleted) return { seq: 0, outcome: 'refused' }
     const now = this.shared.clock.now()
     tick(this.state, now)
     const result = this.admit(m, now)
     this.after()
     return result
+  }
+
+  /**
+   * Adds a message that is in the store already, as a dead letter of a queue of another kind does. In the turn in which it leaves there, so
+   * that both are one commit. False when there is no room.
+   */
+  bring(m: { readonly seq: number; readonly bytes: number; readonly acceptedAt: number }): boolean {
+    this.usable()
+    const now = this.shared.clock.now()
+    tick(this.state, now)
+    const room = makeRoom(this.state, m.bytes, now)
+    if (room === 'room') {
+      const { seq, bytes, acceptedAt } = m
+      decide.arrive(
+        this.state,
+        { seq, bytes, acceptedAt, expiresAt: 0, delay_ms: 0, priority: 8, key: '', dedupId: '', origin: 0 },
+        now,
+      )
+    }
+    this.after()
+    return room !== 'refused'
   }
 
   private admit(m: OutgoingMessage, now: number): SendResult {
@@ -182,6 +205,10 @@ export class OrderedQueue implements Due {
       if (seq !== 0) return { seq, outcome: 'duplicate' }
     }
     const bytes = messageBytes(m.view)
+    if (bytes > this.attributes.max_message_bytes) {
+      s.effects.departed(s, 'refused', 1)
+      return { seq: 0, outcome: 'refused' }
+    }
     const room = makeRoom(s, bytes, now)
     if (room !== 'room') return { seq: 0, outcome: room }
     const seq = this.shared.store.messages.store()
@@ -202,7 +229,7 @@ export class OrderedQueue implements Due {
 
   /** True when `lease` would hand something out now. */
   get hasReady(): boolean {
-    return decide.firstReady(this.state, this.shared.clock.now()) !== undefined
+    return this.state.leases.size < LEASES_MAX && decide.firstReady(this.state, this.shared.clock.now()) !== undefined
   }
 
   /**
@@ -249,18 +276,26 @@ export class OrderedQueue implements Due {
 
   private async deliver(got: Delivery[], gone: () => boolean): Promise<Delivery[]> {
     await this.committed()
-    const log = this.shared.store.messages
-    for (const d of got) {
-      // Evicting one row to load another would never end with a tiny cache, so the view is taken as soon as its row is there.
-      for (let view: MessageView | undefined; view === undefined; ) {
-        view = log.read(d.seq)
-        if (view === undefined) await log.load(d.seq)
-        else d.message = view
-      }
-    }
-    if (!gone()) return got
+    for (const d of got) d.message = await this.payload(d.seq)
+    if (!gone()) return got.filter((d) => d.message !== undefined)
     this.takeBack(got)
     return []
+  }
+
+  /** Undefined when the store does not have it, which it should: said, and left to the end of the lease and the dead-letter queue. */
+  private async payload(seq: number): Promise<MessageView | undefined> {
+    const log = this.shared.store.messages
+    try {
+      for (;;) {
+        const view = log.read(seq)
+        if (view !== undefined) return view
+        await log.load(seq)
+      }
+    } catch (error) {
+      if (!hasCode(error, 'message_not_found')) throw error
+      this.shared.log.error({ err: error, queue: this.name, seq }, 'a message of this queue is not in the store')
+      return undefined
+    }
   }
 
   /** The hand-outs never reached anybody: they do not count as attempts. */
@@ -295,6 +330,7 @@ export class OrderedQueue implements Due {
     this.usable()
     const now = this.shared.clock.now()
     tick(this.state, now)
+    const crowded = this.state.leases.size >= LEASES_MAX
     const results = receipts.map((receipt): ReceiptResult => {
       const e = this.holder(receipt)
       // A lease that is over is over, even if there is more due than one turn puts back.
@@ -302,8 +338,14 @@ export class OrderedQueue implements Due {
       act(e, now)
       return 'ok'
     })
+    if (crowded) this.state.becameReady = true
     this.after()
     return results
+  }
+
+  /** A leased message leaves for another reason than being done. False when the receipt is not valid (any more). */
+  release(receipt: string, why: OrderedDeparture): boolean {
+    return this.each([receipt], (e, now) => leave(this.state, e, why, now))[0] === 'ok'
   }
 
   private holder(receipt: string): OrderedEntry | undefined {
@@ -373,7 +415,7 @@ export class OrderedQueue implements Due {
 
   private housekeepingDue(): number {
     const s = this.state
-    if (s.idCount === 0 && s.retained === 0 && s.waiting === 0) return Number.POSITIVE_INFINITY
+    if (s.idCount === 0 && s.retained === 0 && s.waiting === 0 && s.swept === s.epoch) return Number.POSITIVE_INFINITY
     if (this.nextHousekeeping === 0) this.nextHousekeeping = this.shared.clock.now() + HOUSEKEEPING_MS
     return this.nextHousekeeping
   }

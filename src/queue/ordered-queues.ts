@@ -9,9 +9,8 @@ import type { Clock } from '../core/clock.js'
 import { AqueductError } from '../core/errors.js'
 import type { Log } from '../core/log.js'
 import type { Random } from '../core/random.js'
-import { getU32, putU32 } from '../store/bytes.js'
 import type { Contributor } from '../store/journal.js'
-import { metaKey } from '../store/keys.js'
+import type { MessageView } from '../store/message.js'
 import type { Store } from '../store/store.js'
 import { checkQueueName, parseAttributes, type QueueAttributes } from './attributes.js'
 import { GroupGate } from './group-gate.js'
@@ -26,6 +25,7 @@ import {
   type Redriven,
   type RedriveOptions,
   redrive,
+  redriveTo,
   type SeekOptions,
   seek,
 } from './ordered-moves.js'
@@ -44,6 +44,8 @@ export interface OrderedOptions {
   readonly clock: Clock
   readonly random: Random
   readonly log: Log
+  /** The next queue id, stored in the open group: the numbers are those of the plain queues, so that an id means one queue. */
+  readonly takeId: () => number
   /** For tests. */
   readonly sizes?: WindowSizes
 }
@@ -56,7 +58,6 @@ export type Departures = Record<OrderedKind, Record<OrderedDeparture, number>>
 /** Names of dead-letter queues that the engine makes itself. */
 export const deadNameOf = (queue: string): string => `$dead/queue/${queue}`
 
-const NEXT_ID = metaKey('next-ordered-queue')
 /** Dead letters stay longer than what they were: 14 days. */
 const DEAD_RETENTION_S = 1_209_600
 
@@ -80,12 +81,13 @@ export class OrderedQueues implements Effects {
   private dirty: OrderedState[] = []
   private flight: OrderedState[] = []
   private readonly busy = new Set<OrderedState>()
-  private nextId = 1
+  private readonly takeId: () => number
   private closed = false
 
   constructor(o: OrderedOptions) {
     this.store = o.store
     this.sizes = o.sizes
+    this.takeId = o.takeId
     this.log = o.log
     this.holds = new Holds(o.store.messages)
     const gate = new GroupGate(o.store.journal)
@@ -113,11 +115,7 @@ export class OrderedQueues implements Effects {
     if (kind === 'pull') checkQueueName(name)
     if (this.byNameMap.has(name)) throw new AqueductError('queue_exists', `There is a queue ${name} already.`)
     const parsed = this.check(name, parseAttributes(attributes))
-    const id = this.nextId++
-    const next = Buffer.allocUnsafe(4)
-    putU32(next, 0, this.nextId)
-    this.put(NEXT_ID, next)
-    const queue = this.adopt(name, kind, new OrderedState(id, parsed, this, this.sizes))
+    const queue = this.adopt(name, kind, new OrderedState(this.takeId(), parsed, this, this.sizes))
     this.define(queue)
     queue.state.change()
     return queue
@@ -178,6 +176,15 @@ export class OrderedQueues implements Effects {
 
   redrive(dead: OrderedQueue, o: RedriveOptions): Promise<Redriven> {
     return redrive(dead, (id) => this.byId(id), this.sweeping, o)
+  }
+
+  /** The engine's own dead-letter queue of this name (`$dead/…`), made when it is not there. */
+  dead(name: string): OrderedQueue {
+    return this.get(name) ?? this.create(name, 'dead', { retention_s: DEAD_RETENTION_S })
+  }
+
+  redriveTo(dead: OrderedQueue, max: number, home: (message: MessageView) => boolean): Promise<number> {
+    return redriveTo(dead, max, home)
   }
 
   seek(queue: OrderedQueue, o: SeekOptions): Promise<number> {
@@ -260,8 +267,7 @@ export class OrderedQueues implements Effects {
   bury(state: OrderedState, e: OrderedEntry, now: number): boolean {
     const queue = this.byIdMap.get(state.id)
     if (queue === undefined || queue.kind === 'dead') return false
-    let dead = this.deadOf(queue)
-    if (dead === undefined) dead = this.create(deadNameOf(queue.name), 'dead', { retention_s: DEAD_RETENTION_S })
+    const dead = this.deadOf(queue) ?? this.dead(deadNameOf(queue.name))
     const room = makeRoom(dead.state, e.bytes, now)
     if (room === 'refused') return false
     if (room === 'room') {
@@ -307,11 +313,16 @@ export class OrderedQueues implements Effects {
 
   private background(s: OrderedState, work: () => Promise<void>): void {
     this.busy.add(s)
-    work()
-      .catch((error: unknown) => {
-        if (!this.closed && !this.store.journal.failed) this.log.error({ err: error, queue: s.id }, 'tidying up a queue failed')
-      })
-      .finally(() => this.busy.delete(s))
+    const ended = (): void => {
+      this.busy.delete(s)
+      // A purge that came while other work was under way.
+      const queue = this.byIdMap.get(s.id)
+      if (queue !== undefined && s.swept < s.epoch) this.housekeep(queue)
+    }
+    work().then(ended, (error: unknown) => {
+      this.busy.delete(s)
+      if (!this.closed && !this.store.journal.failed) this.log.error({ err: error, queue: s.id }, 'tidying up a queue failed')
+    })
   }
 
   /** Resolves when no background work is under way; for tests and an orderly close. */
@@ -323,20 +334,20 @@ export class OrderedQueues implements Effects {
 
   async recover(): Promise<void> {
     const { disk } = this.store
-    const next = disk.getSync(NEXT_ID)
-    if (next !== undefined) this.nextId = getU32(next, 0)
     await this.holds.recover(disk)
+    const doomed: OrderedState[] = []
     for (const found of await readQueues(disk)) {
       const state = new OrderedState(found.id, found.attributes, this, this.sizes)
       takeUp(state, found.head, found.leased)
-      if (state.deleted) this.background(state, () => sweepDeleted(state, this.sweeping))
-      else this.recovered(this.adopt(found.name, found.kind, state))
+      if (state.deleted) doomed.push(state)
+      else this.adopt(found.name, found.kind, state)
     }
-  }
-
-  private recovered(queue: OrderedQueue): void {
-    queue.after()
-    this.housekeep(queue)
+    // Only now: nothing may be due, or commit, before all is known.
+    for (const state of doomed) this.background(state, () => sweepDeleted(state, this.sweeping))
+    for (const queue of this.byNameMap.values()) {
+      queue.after()
+      this.housekeep(queue)
+    }
   }
 }
 

@@ -13,7 +13,7 @@
 import { getU32, getU48, putU32, putU48 } from '../store/bytes.js'
 import type { KeyRange } from '../store/disk.js'
 import { dedupKey, dedupOf, orderedIndexKey, orderedIndexOf, orderedStateKey } from '../store/keys.js'
-import type { EntryClass } from './ordered-entry.js'
+import { type EntryClass, READY } from './ordered-entry.js'
 
 /** Class of the rows that say when a de-duplication id is forgotten. */
 export const ID_END = 6
@@ -31,6 +31,21 @@ export const entryKey = orderedIndexKey
 /** Rows of one lane (one rank) from `slot` on. */
 export function laneRows(queue: number, cls: EntryClass, rank: number, slot: number): KeyRange {
   return { gte: orderedIndexKey(queue, cls, rank, slot), lt: orderedIndexKey(queue, cls, rank + 1, 0) }
+}
+
+/** Rows of the lanes that have any, each from its beginning, urgent first. */
+export function* readyRows(queue: number, lanes: Iterable<Lane | undefined>, nextSlot: number): Iterable<KeyRange> {
+  const low = { rank: 0, slot: 0 }
+  for (const lane of lanes) {
+    if (lane === undefined || lane.total === 0) continue
+    lane.low(low, nextSlot)
+    yield laneRows(queue, READY, low.rank, low.slot)
+  }
+}
+
+interface Lane {
+  readonly total: number
+  low(out: { rank: number; slot: number }, nextSlot: number): void
 }
 
 /** Rows of one class from (rank, slot) on. */

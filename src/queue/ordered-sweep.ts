@@ -117,6 +117,7 @@ export async function sweepDeleted(s: OrderedState, w: Sweeping): Promise<void> 
 export async function sweepIds(s: OrderedState, w: Sweeping): Promise<void> {
   if (s.idCount === 0) return
   const now = w.now()
+  const was = s.idEnd
   let next = 0
   let n = 0
   for await (const { key, value } of w.disk.scan(classRows(s.id, ID_END, s.idEnd, 0))) {
@@ -138,7 +139,7 @@ export async function sweepIds(s: OrderedState, w: Sweeping): Promise<void> {
   // Ids that are not committed yet may end before the next one on disk; they have their rows by the next time.
   if (next > 0) s.idEnd = Math.min(next, now + 1)
   else if (s.idCount === 0) s.idEnd = 0
-  s.change()
+  if (s.idEnd !== was && n > 0) s.change()
 }
 
 /** Lets go of acknowledged messages that were kept for `retain_s`. */
@@ -166,6 +167,7 @@ export async function sweepRetained(s: OrderedState, w: Sweeping): Promise<void>
     w.committed,
   )
   // One that was acknowledged meanwhile may stand before what was read.
-  if (first > 0 && s.retainedSlot === from) s.retainedSlot = first
+  if (first <= from || s.retainedSlot !== from) return
+  s.retainedSlot = first
   s.change()
 }

@@ -113,11 +113,13 @@ export class OrderedRig {
         this.store.journal.contribute({ seal: () => (disk.cut ? undefined : this.onSeal()), committed: () => {} })
         const random = seededRandom(++this.seed)
         const sizes = this.sizes
+        const takeId = (): number => this.engine.takeQueueId()
         this.queues = await openOrderedQueues({
           store: this.store,
           clock,
           log,
           random,
+          takeId,
           ...(sizes === undefined ? {} : { sizes }),
         })
       },
