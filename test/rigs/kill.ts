@@ -29,7 +29,7 @@ function chooseMoment(random: Seeded, messages: number): Moment {
   if (kind === 1)
     return { name: 'burst', plan: { burst: random.between(20, 300), kill_at_ack: random.between(1, Math.min(2000, messages)) } }
   if (kind <= 3) return { name: 'at ack', plan: { kill_at_ack: Math.ceil(messages ** random.unit()), kill_after_ms: 3000 } }
-  return { name: 'at time', plan: { kill_after_ms: random.between(20, 900) } }
+  return { name: 'at time', plan: { kill_after_ms: Math.ceil(600 ** random.unit()) + 5 } }
 }
 
 class KillRun {
@@ -136,7 +136,7 @@ async function main(): Promise<boolean> {
   const o = new Options(process.argv.slice(2))
   const rounds = o.number('rounds', 20)
   const seed = o.number('seed', 1)
-  const messages = o.number('messages', 3000)
+  const messages = o.number('messages', 6000)
   const given = o.text('dir', '')
   const set = o.text('set', '')
   const target = targetNamed(o.text('target', 'aqueduct'), set === '' ? [] : [set])
