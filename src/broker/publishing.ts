@@ -123,9 +123,14 @@ export function handlePubrel(c: Connection, packetId: number): void {
   c.answer((PUBCOMP << 16) | packetId, wait ? stored.store.journal.openGroup : 0)
 }
 
-export function isReserved(topic: Topic): boolean {
-  const slash = topic.name.indexOf('/')
-  return reservedLevels.has(slash < 0 ? topic.name : topic.name.slice(0, slash))
+function isReserved(topic: Topic): boolean {
+  return isReservedName(topic.name)
+}
+
+/** True for a topic that clients may not publish to. */
+export function isReservedName(name: string): boolean {
+  const slash = name.indexOf('/')
+  return reservedLevels.has(slash < 0 ? name : name.slice(0, slash))
 }
 
 /** A program's `authorizePublish` decides; it may change topic and payload. What it sees and what waits for it are copies. */
@@ -147,7 +152,7 @@ function askThenAdmit(c: Connection, stored: Stored, topic: Topic, packetId: num
   state.hooks.authorizePublish(c, packet, (refused) => {
     if (c.phase !== 'connected' || state.stored !== stored) return
     if (refused) {
-      c.fault(Reason.not_authorised, 'publish refused by a hook')
+      c.fault(Reason.not_authorised, 'publish refused by a hook', refused)
       return
     }
     const allowed = state.routes.topics.internName(packet.topic)

@@ -4,7 +4,9 @@
  */
 import { textOf, willKey, wills } from '../store/keys.js'
 import { admitOutgoing } from './admission.js'
+import { bytesOf } from './client-api.js'
 import { payloadOf, topicOf, viewOf } from './message.js'
+import { isReservedName } from './publishing.js'
 import { readMessageRecord, writeMessageRecord } from './records.js'
 import type { BrokerState, Stored } from './state.js'
 
@@ -26,22 +28,34 @@ export function storeWill(state: BrokerState, stored: Stored, will: Will): void 
  * The connection that brought `will` is over. `publish`: it ended without DISCONNECT. The message and the end of the stored will are in one group, so
  * that it is sent once, whenever the broker dies.
  */
-export function endWill(state: BrokerState, will: Will, publish: boolean): void {
+export function endWill(state: BrokerState, will: Will, publish: boolean, client: unknown = null): void {
   const stored = state.stored
   if (stored === null) return
   if (!publish) {
-    stored.store.journal.del(willKey(will.clientId))
+    forget(stored, will)
     return
   }
   const packet = { cmd: 'publish', topic: will.topic, payload: will.payload, qos: will.qos, retain: will.retain, dup: false }
-  state.hooks.authorizePublish(null, packet, (refused) => {
+  state.hooks.authorizePublish(client, packet, (refused) => {
     if (state.stored !== stored) return
-    stored.store.journal.del(willKey(will.clientId))
+    forget(stored, will)
     if (refused) return
-    const outcome = admitOutgoing(state, stored, will, null)
+    if (isReservedName(packet.topic)) {
+      state.stats.droppedReserved++
+      return
+    }
+    // The hook may have changed it.
+    const { topic, qos, retain } = packet
+    const outcome = admitOutgoing(state, stored, { topic, payload: bytesOf(packet.payload), qos, retain }, client)
     if (typeof outcome === 'number') state.stats.willsPublished++
     stored.store.journal.request()
   })
+}
+
+/** The stored will goes, unless a later connection of that client has put its own in its place while a hook was thinking. */
+function forget(stored: Stored, will: Will): void {
+  const heir = stored.sessions.get(will.clientId)?.connection?.lastWill ?? null
+  if (heir === null || heir === will) stored.store.journal.del(willKey(will.clientId))
 }
 
 /** At a start: publishes the wills of connections that were open when the broker died. Resolves when they are stored. */

@@ -78,7 +78,8 @@ export class Outbox implements DrivenMailbox, Waiter {
     this.clientId = clientId
     this.storage = storage
     this.rules = rules
-    this.maybeSent = maybeSent
+    // What comes in from now on was certainly not sent before.
+    this.maybeSent = Math.min(maybeSent, queue.counts().ready)
   }
 
   get id(): number {
@@ -239,6 +240,12 @@ export class Outbox implements DrivenMailbox, Waiter {
       this.send(to, entry, message, this.idOf(entry))
       this.pump()
     }
+  }
+
+  sent(packetId: number): { message: MessageView; flags: number } | undefined {
+    const entry = this.window?.get(packetId)?.entry ?? null
+    const message = entry === null ? undefined : this.queue.read(entry)
+    return entry === null || message === undefined ? undefined : { message, flags: entry.flags }
   }
 
   acked(packetId: number): AckOutcome {
