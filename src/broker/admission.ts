@@ -24,7 +24,7 @@ export function admit(state: BrokerState, stored: Stored, m: Inbound): number {
   const { store } = stored
   // An empty retained message only takes something away: that passes on a full disk, too.
   const keeps = m.retain && m.payloadStart < m.end
-  if (store.full && (keeps || (m.qos > 0 && route.durable > 0))) {
+  if ((keeps || (m.qos > 0 && route.durable > 0)) && store.full) {
     state.stats.refusedFull++
     if (m.qos > 0) return REFUSED_FULL
   }

@@ -39,15 +39,19 @@ export class Input {
   take(chunk: Buffer, start: number, end: number): void {
     if (this.reader.phase === 'closed') return
     this.reading = true
-    if (this.backlog === null) {
-      const rest = this.parse(chunk, start, end)
-      if (rest < end) this.keep(chunk, rest, end)
-    } else {
-      this.backlog.add(chunk, start, end)
-      this.parseBacklog()
+    try {
+      if (this.backlog === null) {
+        const rest = this.parse(chunk, start, end)
+        if (rest < end) this.keep(chunk, rest, end)
+      } else {
+        this.backlog.add(chunk, start, end)
+        this.parseBacklog()
+      }
+    } finally {
+      // Also after a fault of our own: other connections may still refer to `chunk`.
+      this.reading = false
+      this.reader.readDone()
     }
-    this.reading = false
-    this.reader.readDone()
   }
 
   /** True when this changed something. */
@@ -64,9 +68,12 @@ export class Input {
     // Answered at once, in the middle of `parse`: that loop goes on by itself.
     if (this.reading) return true
     this.reading = true
-    this.parseBacklog()
-    this.reading = false
-    this.reader.readDone()
+    try {
+      this.parseBacklog()
+    } finally {
+      this.reading = false
+      this.reader.readDone()
+    }
     return !this.suspended
   }
 

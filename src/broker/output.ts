@@ -16,6 +16,20 @@ const LARGE_SLABS_KEPT = 64
 export class SlabPool {
   private readonly small: Buffer[] = []
   private readonly large: Buffer[] = []
+  /** Outputs that refer to a stretch of the read buffer and must copy it before that is read into again. */
+  private readonly passing: Output[] = []
+
+  /** `output` refers to the read buffer from now on. */
+  willSettle(output: Output): void {
+    this.passing.push(output)
+  }
+
+  /** The read buffer is about to be used again: whoever passes a stretch of it on takes its copy now. */
+  settle(): void {
+    const { passing } = this
+    for (let i = 0; i < passing.length; i++) passing[i].settle()
+    if (passing.length > 0) passing.length = 0
+  }
 
   take(bytes: number): Buffer {
     if (bytes <= SMALL_SLAB_BYTES) return this.small.pop() ?? Buffer.allocUnsafeSlow(SMALL_SLAB_BYTES)
@@ -35,6 +49,10 @@ export class SlabPool {
 export class Output {
   private slab: Buffer | null = null
   private length = 0
+  /** A stretch of the read buffer that is to be sent as it came: neighbouring packets make one stretch and one copy. */
+  private passed: Buffer | null = null
+  private passedFrom = 0
+  private passedTo = 0
   private readonly pool: SlabPool
   private readonly transport: Transport
 
@@ -45,13 +63,39 @@ export class Output {
 
   /** Bytes put here and not written yet. */
   get bytes(): number {
-    return this.length
+    return this.length + this.passedTo - this.passedFrom
+  }
+
+  /** Sends bytes of the read buffer on as they are. They are copied at the latest when `SlabPool.settle` is called. */
+  pass(from: Buffer, start: number, end: number): void {
+    if (this.passed === from && this.passedTo === start) {
+      this.passedTo = end
+      return
+    }
+    if (this.passed === null) this.pool.willSettle(this)
+    else this.settle()
+    this.passed = from
+    this.passedFrom = start
+    this.passedTo = end
+  }
+
+  settle(): void {
+    const from = this.passed
+    if (from === null) return
+    const { passedFrom, passedTo } = this
+    this.passed = null
+    this.passedFrom = 0
+    this.passedTo = 0
+    const slab = this.reserve(passedTo - passedFrom)
+    from.copy(slab, this.length, passedFrom, passedTo)
+    this.length += passedTo - passedFrom
   }
 
   /**
    * Room for `bytes` in one piece; write them at `at()` in the returned slab and call `advance`. Writes out what is there when a large slab is full.
    */
   reserve(bytes: number): Buffer {
+    if (this.passed !== null) this.settle()
     const slab = this.slab
     if (slab !== null && slab.length - this.length >= bytes) return slab
     return this.grow(bytes)
@@ -75,6 +119,7 @@ export class Output {
 
   /** Hands everything to the transport in one write. */
   flush(): void {
+    if (this.passed !== null) this.settle()
     const slab = this.slab
     if (slab === null) return
     const taken = this.length === 0 || this.transport.write(slab.length === this.length ? slab : slab.subarray(0, this.length))
@@ -85,6 +130,9 @@ export class Output {
 
   /** The connection is gone: what was not written never will be. */
   drop(): void {
+    this.passed = null
+    this.passedFrom = 0
+    this.passedTo = 0
     if (this.slab !== null) this.pool.give(this.slab)
     this.slab = null
     this.length = 0

@@ -46,6 +46,10 @@ export function writePublish(output: Output, m: MessageView, flags: number, pack
 export function writePublishQos0(output: Output, m: Inbound, retain: boolean): void {
   const first = retain ? 0x31 : 0x30
   if (m.packetStart >= 0) {
+    if (m.buffer[m.packetStart] === first) {
+      output.pass(m.buffer, m.packetStart, m.end)
+      return
+    }
     const bytes = m.end - m.packetStart
     const out = output.reserve(bytes)
     const at = output.at()
