@@ -3,7 +3,7 @@ import { filterFault, topicFault } from '../topics/names.js'
 import type { Connection } from './connection.js'
 import { viewOf } from './message.js'
 import { FLAG_RETAIN } from './ports.js'
-import { type AskedSubscription, applySubscriptions } from './subscribing.js'
+import { type AskedSubscription, answered, applySubscriptions } from './subscribing.js'
 
 export interface ClientPacket {
   topic: string
@@ -53,11 +53,12 @@ export function clientSubscribe(c: Connection, request: unknown, done: Done): vo
     finish(done, new Error(wrong ?? 'the client is not connected'))
     return
   }
-  c.state.hooks.authorizeSubscribe(c, asked, (allowed) => {
+  c.state.hooks.authorizeSubscribe(c, asked, (error, allowed) => {
+    if (error !== null) return finish(done, error)
     if (c.session !== session) return finish(done, new Error('the client is not connected'))
-    const { replay, granted } = applySubscriptions(c, stored, session, allowed)
+    const { codes, replay } = applySubscriptions(c, stored, session, allowed)
     c.startReplay(replay)
-    c.state.hooks.subscribed(c, granted)
+    c.state.hooks.subscribed(c, answered(asked, codes))
     if (session.durable)
       stored.store.journal.flush().then(
         () => finish(done),

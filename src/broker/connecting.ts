@@ -8,7 +8,8 @@ import { connack } from '../mqtt/encode.js'
 import { PacketFault } from '../mqtt/faults.js'
 import type { Frame } from '../mqtt/frame.js'
 import { topicFault } from '../topics/names.js'
-import type { Connection } from './connection.js'
+import type { Connection, Phase } from './connection.js'
+import type { Session } from './session.js'
 import type { Stored } from './state.js'
 import { storeWill } from './wills.js'
 
@@ -46,18 +47,21 @@ export function handleConnect(c: Connection, buf: Buffer, frame: Frame): void {
   }
   // The hooks may take their time; input waits.
   c.suspend()
-  c.state.hooks.connect(c, packet, (code) => {
+  c.state.hooks.connect(c, packet, (verdict) => {
     if (c.phase !== 'connecting') return
-    if (code !== 0) refuse(c, code, 'refused by a hook')
-    else accept(c, packet)
-    c.resume()
+    if ('packet' in verdict) accept(c, verdict.packet)
+    else if (verdict.code === 0) c.fault(Reason.not_authorised, verdict.error.message, verdict.error)
+    else refuse(c, verdict.code, verdict.error.message, verdict.error)
+    // Else CONNACK waits for a commit, and input for CONNACK.
+    if ((c.phase as Phase) === 'connected') c.resume()
   })
 }
 
 /** Answers with a return code, then closes [MQTT-3.2.2-5]. */
-function refuse(c: Connection, code: number, text: string): void {
+function refuse(c: Connection, code: number, text: string, error?: Error): void {
   c.send(connack(c.version === 5 ? 5 : 4, code, false))
-  c.fault(Reason.unspecified_error, text)
+  c.state.hooks.refused(c, code)
+  c.fault(Reason.unspecified_error, text, error)
 }
 
 function accept(c: Connection, packet: ConnectPacket): void {
@@ -80,16 +84,40 @@ function accept(c: Connection, packet: ConnectPacket): void {
     c.will = c.lastWill
     storeWill(state, stored, c.lastWill)
   }
-  if (!changed && c.lastWill === null) {
-    welcome(c, present)
+  if (present && state.hooks.gatesSubscribe) {
+    authoriseAgain(c, stored, session)
     return
   }
-  // Nothing else is handled before CONNACK, which waits for the commit.
+  if (!changed && c.lastWill === null) welcome(c, present)
+  else welcomeWhenStored(c, stored, present)
+}
+
+/** Nothing else is handled before CONNACK, which waits for the commit. */
+function welcomeWhenStored(c: Connection, stored: Stored, present: boolean): void {
   c.suspend()
   c.answerWith(() => {
     welcome(c, present)
     c.resume()
   }, stored.store.journal.openGroup)
+}
+
+/** As in Aedes, a program decides anew about what a stored session is subscribed to: what it refuses now is gone. */
+function authoriseAgain(c: Connection, stored: Stored, session: Session): void {
+  // Before it is asked: the hook may change what it is given.
+  const filters = [...(session.filters?.keys() ?? [])]
+  const asked = [...(session.filters ?? [])].map(([topic, { qos }]) => ({ topic, qos }))
+  c.suspend()
+  c.state.hooks.authorizeSubscribe(c, asked, (error, allowed) => {
+    if (c.phase !== 'connecting' || c.state.stored !== stored) return
+    if (error !== null) {
+      c.fault(Reason.not_authorised, 'subscription refused by a hook', error)
+      return
+    }
+    allowed.forEach((one, i) => {
+      if (one === null) stored.sessions.unsubscribe(session, filters[i])
+    })
+    welcomeWhenStored(c, stored, true)
+  })
 }
 
 /** Seconds of silence that a client is held to; the largest limit holds nobody to anything, least of all those who ask for none. */

@@ -88,6 +88,10 @@ export class Connection extends EventEmitter implements TransportHandler, Delive
     state.stats.connectionsTotal++
   }
 
+  get connackSent(): boolean {
+    return this.connected
+  }
+
   get clientId(): string {
     return this.id
   }
@@ -114,6 +118,7 @@ export class Connection extends EventEmitter implements TransportHandler, Delive
   /** What arrived in one read was handled: what it led to leaves now, and a publisher that is too fast for the disk waits. */
   readDone(): void {
     this.flush()
+    this.state.slabs.settle()
     const journal = this.state.stored?.store.journal
     if (journal?.congested !== true || this.phase !== 'connected' || this.input.suspended) return
     this.suspend()
@@ -230,8 +235,13 @@ export class Connection extends EventEmitter implements TransportHandler, Delive
     return this.output.bytes > 0 || this.transport.pendingBytes > 0
   }
 
+  /** Room for more? What only waits for the end of the turn is tried first: if the kernel takes it, nothing is slow. */
   get writable(): boolean {
-    return this.output.bytes + this.transport.pendingBytes < this.state.settings.max_output_bytes
+    const { max_output_bytes } = this.state.settings
+    const { output, transport } = this
+    if (output.bytes + transport.pendingBytes < max_output_bytes) return true
+    if (output.bytes > 0 && transport.pendingBytes < max_output_bytes) output.flush()
+    return transport.pendingBytes < max_output_bytes
   }
 
   get resendsLive(): boolean {
@@ -245,7 +255,14 @@ export class Connection extends EventEmitter implements TransportHandler, Delive
       this.state.stats.droppedQos0++
       return
     }
-    if (this.state.hooks.gatesForward && !this.state.hooks.forward(this, m, 0, retain)) return
+    if (this.state.hooks.gatesForward) {
+      const allowed = this.state.hooks.forward(this, m, 0, retain)
+      if (allowed === null) return
+      if (allowed !== m) {
+        this.writeQos0(allowed, retain)
+        return
+      }
+    }
     writePublishQos0(this.output, m, retain)
     this.state.stats.sent[0]++
     this.wrote()
@@ -253,16 +270,22 @@ export class Connection extends EventEmitter implements TransportHandler, Delive
 
   /** A retained copy at QoS 0 from a view with room for an identifier. */
   sendStoredQos0(view: MessageView): void {
-    if (this.state.hooks.gatesForward && !this.state.hooks.forward(this, view, 0, true)) return
-    writePublish(this.output, view, FLAG_RETAIN, 0, false)
+    const allowed = this.state.hooks.gatesForward ? this.state.hooks.forward(this, view, 0, true) : view
+    if (allowed !== null) this.writeQos0(allowed, true)
+  }
+
+  private writeQos0(view: MessageView, retain: boolean): void {
+    writePublish(this.output, view, retain ? FLAG_RETAIN : 0, 0, false)
     this.state.stats.sent[0]++
     this.wrote()
   }
 
   sendPublish(view: MessageView, flags: number, packetId: number, dup: boolean): boolean {
     const qos = flags & FLAG_QOS
-    if (this.state.hooks.gatesForward && !this.state.hooks.forward(this, view, qos, (flags & FLAG_RETAIN) !== 0)) return false
-    writePublish(this.output, view, flags, packetId, dup)
+    let allowed: MessageView | null = view
+    if (this.state.hooks.gatesForward) allowed = this.state.hooks.forward(this, view, qos, (flags & FLAG_RETAIN) !== 0)
+    if (allowed === null) return false
+    writePublish(this.output, allowed, flags, packetId, dup)
     this.state.stats.sent[qos]++
     this.wrote()
     return true
@@ -275,11 +298,11 @@ export class Connection extends EventEmitter implements TransportHandler, Delive
   /* ---- end ---- */
 
   /** Closes for a packet that breaks the rules. */
-  fault(reason: number, text: string): void {
+  fault(reason: number, text: string, error = new Error(text)): void {
     this.state.stats.malformed++
     this.state.log.debug({ client: this.id, remote: this.transport.remote, reason }, text)
     this.output.flush()
-    this.finish(new Error(text))
+    this.finish(error)
     this.transport.end()
   }
 
@@ -315,10 +338,20 @@ export class Connection extends EventEmitter implements TransportHandler, Delive
     const session = this.session
     const will = this.lastWill
     this.lastWill = null
+    const left = session !== null && !session.durable && session.filters !== null ? [...session.filters.keys()] : null
     this.session = null
     if (session !== null && session.connection === this) this.state.stored?.sessions.detach(session, sessionEnd(this.state))
-    if (will !== null) endWill(this.state, will, was === 'connected')
-    this.state.hooks.closed(this, was, error)
+    if (will !== null) endWill(this.state, will, was === 'connected', this)
+    this.state.hooks.closed(this, was, error, left)
+  }
+
+  /** A program that emits 'error' on a client ends it, as in Aedes; it need not listen to it. */
+  override emit(event: string | symbol, ...values: unknown[]): boolean {
+    if (event !== 'error') return super.emit(event, ...values)
+    const error = values[0]
+    this.finish(error instanceof Error ? error : new Error(String(error)))
+    this.transport.destroy()
+    return this.listenerCount('error') === 0 || super.emit(event, ...values)
   }
 
   /** What Aedes calls to end a client: closes at once, tells `done` when that is through. */

@@ -18,7 +18,8 @@ import { PacketFault } from '../mqtt/faults.js'
 import type { Frame } from '../mqtt/frame.js'
 import { handleConnect } from './connecting.js'
 import type { Connection } from './connection.js'
-import type { AckOutcome } from './ports.js'
+import { payloadOf, topicOf } from './message.js'
+import { type AckOutcome, FLAG_QOS, FLAG_RETAIN } from './ports.js'
 import { handlePublish, handlePubrel } from './publishing.js'
 import { handleSubscribe, handleUnsubscribe } from './subscribing.js'
 
@@ -76,6 +77,8 @@ function handleAck(c: Connection, frame: Frame, buf: Buffer): void {
   }
   const mailbox = c.session?.mailbox
   if (mailbox === undefined) return
+  const heard = type !== PUBREC && c.state.hooks.listens('ack')
+  const packet = heard ? ackedPacket(c, type, packetId) : null
   let outcome: AckOutcome
   if (type === PUBACK) outcome = mailbox.acked(packetId)
   else if (type === PUBCOMP) outcome = mailbox.completed(packetId)
@@ -85,7 +88,25 @@ function handleAck(c: Connection, frame: Frame, buf: Buffer): void {
     if (outcome === 'unknown' && ackReason() < Reason.unspecified_error) c.sendPubrel(packetId)
   }
   if (outcome === 'wrong') c.fault(Reason.protocol_error, `acknowledgement type ${type} does not fit the message it names`)
-  else if (outcome === 'ok' && type !== PUBREC && c.state.hooks.listens('ack')) c.state.hooks.acknowledged(c, packetId)
+  else if (outcome === 'ok' && packet !== null) c.state.hooks.acknowledged(c, packet)
+}
+
+/** What Aedes tells listeners of 'ack': the message, or PUBREL when that is what was completed. */
+function ackedPacket(c: Connection, type: number, messageId: number): object {
+  if (type === PUBCOMP) return { cmd: 'pubrel', messageId }
+  const sent = c.session?.mailbox.sent(messageId)
+  if (sent === undefined) return { cmd: 'publish', messageId }
+  const { message, flags } = sent
+  const retain = (flags & FLAG_RETAIN) !== 0
+  return {
+    cmd: 'publish',
+    topic: topicOf(message),
+    payload: payloadOf(message),
+    qos: flags & FLAG_QOS,
+    retain,
+    dup: false,
+    messageId,
+  }
 }
 
 /** Runs a reader that throws `PacketFault` for a packet that breaks the rules. */

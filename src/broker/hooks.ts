@@ -5,8 +5,10 @@
 import type { ConnectPacket } from '../mqtt/connect.js'
 import { ConnectReturn } from '../mqtt/constants.js'
 import type { MessageView } from '../store/message.js'
+import { topicFault } from '../topics/names.js'
+import { bytesOf } from './client-api.js'
 import type { Connection, Phase } from './connection.js'
-import { type Inbound, payloadOf, topicOf } from './message.js'
+import { type Inbound, payloadOf, topicOf, viewOf } from './message.js'
 import type { Listener } from './session.js'
 import type { AskedSubscription } from './subscribing.js'
 
@@ -19,9 +21,28 @@ export interface HookPacket {
   retain: boolean
   dup: boolean
   messageId?: number
+  brokerId?: string
+  brokerCounter?: number
+  clientId?: string
 }
 
-type Callback = (error: (Error & { returnCode?: number }) | null | undefined, value?: unknown) => void
+/** What the hooks say to a CONNECT. `packet`: as they left it, since `preConnect` may change it. */
+export type ConnectVerdict =
+  | { readonly packet: ConnectPacket }
+  /** `code` for CONNACK; 0: close without an answer, as Aedes does when `preConnect` refuses. */
+  | { readonly code: number; readonly error: HookError }
+
+type HookError = Error & { returnCode?: number; errorCode?: number }
+
+/** What an error says that a hook did not word. */
+const refusals: Readonly<Record<number, string>> = {
+  2: 'identifier rejected',
+  3: 'Server unavailable',
+  4: 'bad user name or password',
+  5: 'not authorized',
+}
+
+type Callback = (error: HookError | null | undefined, value?: unknown) => void
 
 /** The parts of an Aedes instance that we use; its own type leaves some of them out. */
 export interface AedesInstance {
@@ -90,58 +111,106 @@ export class Hooks {
     this.aedes.emit(event, ...values)
   }
 
-  /** `preConnect`, then `authenticate`. Tells the return code for CONNACK, 0 when both agree. */
-  connect(c: Connection, packet: ConnectPacket, done: (code: number) => void): void {
-    const { clientId, version, clean, keepalive_s, username, password, will } = packet
-    c.id = clientId
-    c.clean = clean
-    const seen = { cmd: 'connect', protocolVersion: version, clientId, clean, keepalive: keepalive_s, username, password, will }
-    this.aedes.preConnect(c, seen, (error, agreed) => {
+  /** `preConnect`, then `authenticate`. The client gets its id between the two, as in Aedes. */
+  connect(c: Connection, packet: ConnectPacket, done: (verdict: ConnectVerdict) => void): void {
+    const seen = seenConnect(packet)
+    const preConnected = once((error: HookError | null | undefined, agreed?: unknown) => {
       if (error || agreed !== true) {
-        done(ConnectReturn.not_authorised)
+        done({ code: 0, error: error || new Error('refused by preConnect') })
         return
       }
-      this.aedes.authenticate(c, username, password, (wrong, welcome) => {
-        if (!wrong && welcome === true) done(0)
-        else done(refusalCode(wrong?.returnCode))
-      })
+      const changed = { ...packet, clientId: seen.clientId, clean: seen.clean, keepalive_s: seen.keepalive, will: seen.will }
+      c.id = changed.clientId
+      c.clean = changed.clean
+      this.aedes.authenticate(c, seen.username, seen.password, authenticated(changed))
     })
+    const authenticated = (changed: ConnectPacket): Callback =>
+      once((error: HookError | null | undefined, welcome?: unknown) => {
+        if (!error && welcome) {
+          done({ packet: changed })
+          return
+        }
+        const code = refusalCode(error?.returnCode)
+        const why: HookError = error || new Error(refusals[code])
+        if (why.message === '') why.message = refusals[code]
+        why.errorCode = code
+        done({ code, error: why })
+      })
+    this.aedes.preConnect(c, seen, preConnected)
   }
 
-  /** Our own rule for reserved topics stands in for Aedes's default, which closes the connection. */
-  authorizePublish(client: unknown, packet: HookPacket, done: (refused: boolean) => void): void {
+  /** Our own rule for reserved topics stands in for Aedes's default, which closes the connection. `error`: it may not be published. */
+  authorizePublish(client: unknown, packet: HookPacket, done: (error: Error | null) => void): void {
     if (!this.gatesPublish) {
-      done(false)
+      done(null)
       return
     }
-    this.aedes.authorizePublish(client, packet, (error) => done(Boolean(error)))
+    this.aedes.authorizePublish(
+      client,
+      packet,
+      once((error) => done(error || null)),
+    )
   }
 
-  /** Asks for each filter in turn; the answers are in the same order, null where refused. */
-  authorizeSubscribe(c: Connection, asked: AskedSubscription[], done: (allowed: (AskedSubscription | null)[]) => void): void {
+  /**
+   * Asks for each filter in turn; the answers are in the same order, null where refused. An error ends the asking: Aedes closes the client
+   * for it. A loop and not a recursion, as one SUBSCRIBE may hold thousands of filters.
+   */
+  authorizeSubscribe(
+    c: Connection,
+    asked: readonly AskedSubscription[],
+    done: (error: Error | null, allowed: (AskedSubscription | null)[]) => void,
+  ): void {
     const allowed: (AskedSubscription | null)[] = []
-    const next = (): void => {
-      const one = asked[allowed.length]
-      if (one === undefined) {
-        done(allowed)
-        return
-      }
-      this.aedes.authorizeSubscribe(c, one, (error, granted) => {
-        allowed.push(error || !granted ? null : (granted as AskedSubscription))
-        next()
-      })
+    let running = true
+    let failed: Error | null = null
+    const answer: Callback = (error, granted) => {
+      failed = error || null
+      const one = granted as AskedSubscription | null | undefined
+      allowed.push(typeof one === 'object' ? one : null)
+      if (!running) go()
     }
-    next()
+    const go = (): void => {
+      running = true
+      for (;;) {
+        const at = allowed.length
+        if (failed !== null || at === asked.length) {
+          done(failed, allowed)
+          return
+        }
+        this.aedes.authorizeSubscribe(c, asked[at], once(answer))
+        if (allowed.length === at) break
+      }
+      running = false
+    }
+    go()
   }
 
-  /** May this copy go to this client? A hook can only pass or drop here. */
-  forward(c: Connection, m: MessageView | Inbound, qos: number, retain: boolean): boolean {
-    const topic = 'topic' in m && typeof m.topic === 'object' ? m.topic.name : topicOf(m)
-    const packet: HookPacket = { cmd: 'publish', topic, payload: payloadOf(m), qos, retain, dup: false }
+  /** What this client gets of `m`: itself, another message when the hook changed topic or payload, or null. */
+  forward(c: Connection, m: MessageView | Inbound, qos: number, retain: boolean): MessageView | Inbound | null {
+    const inbound = isInbound(m) ? m : undefined
+    const topic = inbound?.topic.name ?? topicOf(m)
+    const publisher = inbound?.client as Connection | null | undefined
+    const packet: HookPacket = {
+      cmd: 'publish',
+      brokerId: this.aedes.id,
+      brokerCounter: this.aedes.counter,
+      topic,
+      payload: payloadOf(m),
+      qos,
+      retain,
+      dup: false,
+      ...(publisher ? { clientId: publisher.id } : {}),
+    }
     const was = this.busy
     this.busy = true
     try {
-      return Boolean(this.aedes.authorizeForward(c, packet))
+      const allowed = this.aedes.authorizeForward(c, packet) as HookPacket | null | undefined
+      if (!allowed) return null
+      const payload = bytesOf(allowed.payload)
+      if (allowed.topic === topic && payload.compare(m.buffer, m.payloadStart, m.end) === 0) return m
+      if (topicFault(allowed.topic, Number.POSITIVE_INFINITY) !== undefined) return null
+      return viewOf(Buffer.from(allowed.topic), payload, m.acceptedAt, m.properties, m.expiresAt)
     } finally {
       this.busy = was
     }
@@ -161,7 +230,7 @@ export class Hooks {
     }
   }
 
-  private packetOf(m: Inbound): HookPacket & { brokerId: string; brokerCounter: number; clientId?: string } {
+  private packetOf(m: Inbound): HookPacket {
     const client = m.client as Connection | null
     return {
       cmd: 'publish',
@@ -200,13 +269,22 @@ export class Hooks {
     this.notice('new/unsubscribes', () => Buffer.from(JSON.stringify({ clientId: c.id, subs: filters })))
   }
 
-  acknowledged(c: Connection, packetId: number): void {
-    this.aedes.emit('ack', { cmd: 'puback', messageId: packetId }, c)
+  /** A CONNACK that refuses. */
+  refused(c: Connection, returnCode: number): void {
+    this.aedes.emit('connackSent', { cmd: 'connack', returnCode, sessionPresent: false }, c)
   }
 
-  closed(c: Connection, was: Phase, error: Error | undefined): void {
-    if (error !== undefined) this.aedes.emit(was === 'waiting' ? 'connectionError' : 'clientError', c, error)
+  /** `packet`: the message that is acknowledged, or PUBREL when it is PUBCOMP. */
+  acknowledged(c: Connection, packet: object): void {
+    this.aedes.emit('ack', packet, c)
+  }
+
+  /** `left`: the filters that end with the connection. */
+  closed(c: Connection, was: Phase, error: Error | undefined, left: string[] | null): void {
+    // A client without id has not come past `preConnect`.
+    if (error !== undefined) this.aedes.emit(c.id === '' ? 'connectionError' : 'clientError', c, error)
     if (was !== 'connected') return
+    if (left !== null) this.unsubscribed(c, left)
     if (this.aedes.clients[c.id] === c) {
       delete this.aedes.clients[c.id]
       this.aedes.connectedClients--
@@ -220,6 +298,41 @@ function refusalCode(code: number | undefined): number {
   return code !== undefined && code >= ConnectReturn.id_rejected && code <= ConnectReturn.not_authorised
     ? code
     : ConnectReturn.not_authorised
+}
+
+/** CONNECT as `mqtt-packet` reads it. */
+function seenConnect(packet: ConnectPacket) {
+  const { clientId, version, clean, keepalive_s, username, password, will } = packet
+  return {
+    cmd: 'connect',
+    retain: false,
+    qos: 0,
+    dup: false,
+    topic: null,
+    payload: null,
+    protocolId: version === 3 ? 'MQIsdp' : 'MQTT',
+    protocolVersion: version,
+    clean,
+    clientId,
+    keepalive: keepalive_s,
+    username,
+    password,
+    will,
+  }
+}
+
+function isInbound(m: MessageView | Inbound): m is Inbound {
+  return 'topic' in m && typeof m.topic === 'object'
+}
+
+/** A hook that answers twice is heard once: a second answer would acknowledge twice. */
+function once(fn: Callback): Callback {
+  let called = false
+  return (error, value) => {
+    if (called) return
+    called = true
+    fn(error, value)
+  }
 }
 
 function ignore(): void {}

@@ -36,6 +36,8 @@ export interface Mailbox {
   received(packetId: number): AckOutcome
   /** PUBCOMP. */
   completed(packetId: number): AckOutcome
+  /** What is in flight under this identifier, as far as it is in memory: for listeners of Aedes's 'ack' event. */
+  sent(packetId: number): { readonly message: MessageView; readonly flags: number } | undefined
   /** Throws away what waits; what is in flight stays. Returns how many went. */
   discard(): number
   /** Messages that wait or are in flight. */

@@ -51,7 +51,7 @@ export function createAedes(state: BrokerState, persistence: object, user: UserO
     const known = state.routes.topics.internName(topic)
     if (known === undefined) return
     const route = state.routes.of(known)
-    if (route.sessions.length === 0 && route.listeners.length === 0) return
+    if (route.sessions.length === 0 && route.listeners.length === 0 && !state.hooks.observesPublish) return
     publishInside(state, { topic, payload: payload() }, null, undefined)
   }
   Object.assign(aedes, {

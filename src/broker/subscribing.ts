@@ -29,34 +29,50 @@ export function handleSubscribe(c: Connection, buf: Buffer, frame: Frame): void 
       return
     }
   }
-  const asked = packet.subscriptions.map(askedOf)
+  const asked = packet.subscriptions.map(c.version === 5 ? asked5 : asked4)
   if (!c.state.hooks.gatesSubscribe) {
-    grant(c, packet.packetId, asked)
+    grant(c, packet.packetId, asked, asked)
     return
   }
   c.suspend()
-  c.state.hooks.authorizeSubscribe(c, asked, (allowed) => {
+  c.state.hooks.authorizeSubscribe(c, asked, (error, allowed) => {
     if (c.phase !== 'connected') return
-    grant(c, packet.packetId, allowed)
+    if (error !== null) c.fault(Reason.not_authorised, 'subscription refused by a hook', error)
+    else grant(c, packet.packetId, asked, allowed)
     c.resume()
   })
 }
 
-function askedOf(r: SubscriptionRequest): AskedSubscription {
+/** The options of MQTT 5 are there for its clients only. */
+function asked4(r: SubscriptionRequest): AskedSubscription {
+  return { topic: r.filter, qos: r.qos }
+}
+
+function asked5(r: SubscriptionRequest): AskedSubscription {
   return { topic: r.filter, qos: r.qos, nl: r.noLocal, rap: r.retainAsPublished, rh: r.retainHandling }
 }
 
-function grant(c: Connection, packetId: number, asked: readonly (AskedSubscription | null)[]): void {
+function grant(
+  c: Connection,
+  packetId: number,
+  asked: readonly AskedSubscription[],
+  allowed: readonly (AskedSubscription | null)[],
+): void {
   const stored = c.state.stored
   const session = c.session
   if (stored === null || session === null) return
-  const { codes, replay, granted } = applySubscriptions(c, stored, session, asked)
+  const { codes, replay } = applySubscriptions(c, stored, session, allowed)
   const answer = (): void => {
     c.send(suback(c.version ?? 4, packetId, codes))
     c.startReplay(replay)
   }
   c.answerWith(answer, session.durable ? stored.store.journal.openGroup : 0)
-  c.state.hooks.subscribed(c, granted)
+  c.state.hooks.subscribed(c, answered(asked, codes))
+}
+
+/** What Aedes tells its listeners: what was asked for, with the QoS that was granted, 128 for none. */
+export function answered(asked: readonly AskedSubscription[], codes: readonly number[]): object[] {
+  return asked.map((one, i) => ({ ...one, qos: codes[i] }))
 }
 
 /** Makes the subscriptions; `codes` has one entry for each asked, in order [MQTT-3.9.3-1]. */
@@ -65,9 +81,8 @@ export function applySubscriptions(
   stored: Stored,
   session: Session,
   asked: readonly (AskedSubscription | null)[],
-): { codes: number[]; replay: RetainedReplay; granted: { topic: string; qos: number }[] } {
+): { codes: number[]; replay: RetainedReplay } {
   const codes: number[] = []
-  const granted: { topic: string; qos: number }[] = []
   const replay = new RetainedReplay(stored)
   for (const one of asked) {
     if (one === null || refused(c, one.topic)) {
@@ -76,10 +91,9 @@ export function applySubscriptions(
     }
     stored.sessions.subscribe(session, one.topic, { qos: one.qos, noLocal: one.nl === true, retainAsPublished: one.rap === true })
     codes.push(one.qos)
-    granted.push({ topic: one.topic, qos: one.qos })
     replay.add(one.topic, one.qos)
   }
-  return { codes, replay, granted }
+  return { codes, replay }
 }
 
 /** Filters that get 0x80: named by a setting, too deep, or of a reserved space that nothing here serves. */
