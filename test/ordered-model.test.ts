@@ -1,10 +1,15 @@
 /** Random commands against the model, with restarts and crashes before the open commit, with everything paged and with nothing paged. */
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { parseAttributes, type QueueAttributes } from '../src/queue/attributes.js'
 import { BEHIND, DELAYED, LEASED, READY } from '../src/queue/ordered-entry.js'
 import { deadNameOf } from '../src/queue/ordered-queues.js'
 import type { WindowSizes } from '../src/queue/ordered-window.js'
+import type { Disk } from '../src/store/disk.js'
+import { openLevelDisk } from '../src/store/level.js'
 import { messageBytes } from '../src/store/message.js'
 import { OrderedModel } from './model/ordered-model.js'
 import { OrderedRig } from './support/ordered-rig.js'
@@ -117,8 +122,8 @@ class Runner {
     this.saved = this.model.copy()
   }
 
-  static async run(shape: Shape, list: readonly Command[]): Promise<void> {
-    const rig = await OrderedRig.open(shape.sizes)
+  static async run(shape: Shape, list: readonly Command[], disk?: Disk): Promise<void> {
+    const rig = await OrderedRig.open(shape.sizes, disk)
     rig.queues.create('q', 'pull', shape.attributes)
     await rig.flush()
     const r = new Runner(rig, shape)
@@ -323,6 +328,22 @@ describe('an ordered queue behaves as its model', () => {
     await fc.assert(
       fc.asyncProperty(shapes, commands, (shape, list) => Runner.run(shape, list)),
       { numRuns: RUNS },
+    )
+  })
+
+  it('on LevelDB too', { timeout: 600_000 }, async () => {
+    await fc.assert(
+      fc.asyncProperty(shapes, commands, async (shape, list) => {
+        const folder = await mkdtemp(join(tmpdir(), 'aqueduct-ordered-'))
+        const disk = await openLevelDisk(folder)
+        try {
+          await Runner.run(shape, list, disk)
+        } finally {
+          await disk.close()
+          await rm(folder, { recursive: true })
+        }
+      }),
+      { numRuns: Math.ceil(RUNS / 20) },
     )
   })
 })

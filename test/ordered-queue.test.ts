@@ -239,6 +239,25 @@ describe('an ordered queue', () => {
   })
 })
 
+describe('a failing disk', () => {
+  it('answers nothing that was not stored, and after reopening the queue is as it was', async () => {
+    await open()
+    let q = rig.queues.create('q', 'pull', {})
+    send(q, 'kept')
+    await rig.flush()
+    rig.failing = true
+    const waiting = q.receive()
+    await expect(waiting).rejects.toSatisfy((e) => hasCode(e, 'store_failed'))
+    await expect(q.receive()).rejects.toSatisfy((e) => hasCode(e, 'store_failed'))
+    expect(() => send(q, 'refused')).toThrow('takes nothing')
+    rig.failing = false
+    await rig.crash()
+    q = rig.queue('q')
+    const [d] = await q.receive()
+    expect([rig.text(d.seq), d.attempts]).toEqual(['kept', 1])
+  })
+})
+
 describe('limits', () => {
   it('refuses when full, and counts it', async () => {
     await open()

@@ -20,12 +20,19 @@ class Cuttable implements Disk {
   cut = false
   readonly inner: Disk
   readonly slow: () => boolean
-  constructor(inner: Disk, slow: () => boolean) {
+  readonly failing: () => boolean
+  /** What was on its way to the disk at the cut gets there. */
+  last: Promise<void> = Promise.resolve()
+  constructor(inner: Disk, slow: () => boolean, failing: () => boolean) {
     this.inner = inner
     this.slow = slow
+    this.failing = failing
   }
   write(ops: readonly Op[], sync: boolean): Promise<void> {
-    return this.cut ? new Promise(() => {}) : this.inner.write(ops, sync)
+    if (this.failing()) return Promise.reject(new Error('no space left'))
+    if (this.cut) return new Promise(() => {})
+    this.last = this.inner.write(ops, sync)
+    return this.last
   }
   get(key: Buffer): Promise<Buffer | undefined> {
     return this.inner.get(key)
@@ -79,6 +86,8 @@ export class OrderedRig {
   readonly base: Disk
   /** Reads take some turns of the event loop, in which commits happen. */
   slow = false
+  /** Writes fail. */
+  failing = false
   /** Called when the open group goes to the disk. */
   onSeal: () => void = () => {}
   store!: Store
@@ -102,7 +111,11 @@ export class OrderedRig {
   private async start(): Promise<void> {
     const { clock } = this
     const log = silentLog
-    this.disk = new Cuttable(this.base, () => this.slow)
+    this.disk = new Cuttable(
+      this.base,
+      () => this.slow,
+      () => this.failing,
+    )
     this.store = await openStore({ path: '', durability: 'fsync', min_free_bytes: 0, max_bytes: 0, clock, log, disk: this.disk })
     this.engine = await openEngine({
       store: this.store,
@@ -145,6 +158,7 @@ export class OrderedRig {
     this.disk.cut = true
     this.queues.close()
     await this.engine.close()
+    await this.disk.last
     await this.start()
   }
 
