@@ -21,7 +21,7 @@ type Command =
   | { do: 'ack' | 'release'; q: number; pick: number }
   | { do: 'releaseAll' | 'recreate'; q: number }
   | { do: 'purge'; q: number; leased: boolean }
-  | { do: 'step' | 'settle' | 'checkpoint' | 'restart' | 'lazy' }
+  | { do: 'step' | 'settle' | 'checkpoint' | 'restart' | 'lazy' | 'tidy' }
   | { do: 'crash'; applied: boolean }
 
 const q = fc.nat({ max: NAMES.length - 1 })
@@ -52,7 +52,7 @@ const command: fc.Arbitrary<Command> = fc.oneof(
       do: fc.constantFrom('step' as const, 'step' as const, 'settle' as const, 'checkpoint' as const, 'lazy' as const),
     }),
   },
-  { weight: 1, arbitrary: fc.record({ do: fc.constant('restart' as const) }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constantFrom('restart' as const, 'tidy' as const) }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('crash' as const), applied: fc.boolean() }) },
 )
 
@@ -150,6 +150,10 @@ class Run {
         return this.settle()
       case 'checkpoint':
         return this.store.messages.checkpoint.request()
+      case 'tidy': {
+        void this.store.messages.tidier.run(Number.POSITIVE_INFINITY, true)
+        return turn()
+      }
       case 'restart': {
         await this.settle()
         await this.engine.close()

@@ -17,7 +17,7 @@ import type { Store } from '../store/store.js'
 import { type Departures, newDepartures } from './departures.js'
 import type { PlainHost } from './host.js'
 import { INDEX_PAGE_ENTRIES } from './index-page.js'
-import { ownCopy } from './own-copy.js'
+import { ownCopy, SHARED_WAITING_MAX, SlabCopies } from './own-copy.js'
 import { Pager } from './paging.js'
 import { PlainQueue } from './plain.js'
 import type { Admission, QueueKind, QueueLimits, SessionQueue } from './queue.js'
@@ -71,6 +71,8 @@ export class Engine implements Admission, PlainHost, Contributor, HeadWriter {
   /* the open message */
   private message: MessageView | undefined
   private copy: MessageView | undefined
+  private lasting: MessageView | undefined
+  private readonly slabs = new SlabCopies()
   private stored = false
 
   constructor(o: EngineOptions) {
@@ -89,6 +91,7 @@ export class Engine implements Admission, PlainHost, Contributor, HeadWriter {
       pageEntries: this.pageEntries,
     })
     this.log.checkpoint.heads = this
+    this.log.tidier.alive = (queueId, seq) => this.byId.get(queueId)?.alive(seq) === true
     o.store.journal.contribute(this)
   }
 
@@ -112,6 +115,7 @@ export class Engine implements Admission, PlainHost, Contributor, HeadWriter {
   begin(message: MessageView): void {
     this.message = message
     this.copy = undefined
+    this.lasting = undefined
     this.stored = false
     this.log.begin(message)
   }
@@ -128,9 +132,20 @@ export class Engine implements Admission, PlainHost, Contributor, HeadWriter {
     }
     const q = queue as VolatileQueue
     if (!q.admits(bytes)) return false
-    if (this.copy === undefined) this.copy = ownCopy(message)
-    q.push(this.copy, bytes, flags, extra)
+    q.push(q.waiting < SHARED_WAITING_MAX ? this.sharedCopy(message) : this.lastingCopy(message), bytes, flags, extra)
     return true
+  }
+
+  /** One copy for all queues in which the open message leaves soon. */
+  private sharedCopy(message: MessageView): MessageView {
+    this.copy ??= this.slabs.copy(message)
+    return this.copy
+  }
+
+  /** One for all in which it waits. */
+  private lastingCopy(message: MessageView): MessageView {
+    this.lasting ??= ownCopy(message)
+    return this.lasting
   }
 
   get durable(): boolean {

@@ -18,6 +18,13 @@ export class Extent {
   /** Rows by first sequence, minus the extent's own first, ascending. */
   private rows = new Uint16Array(4)
   rowCount = 0
+  /** While a row of it is being replaced: the table changes when this resolves. */
+  tidying: Promise<void> | undefined
+  /** Grows with each change of its rows but by appending. */
+  version = 0
+  /** `live` and `rowCount` when it was tidied last, or -1. */
+  tidiedLive = -1
+  tidiedRows = -1
 
   constructor(id: number) {
     this.id = id
@@ -25,6 +32,10 @@ export class Extent {
 
   get firstSeq(): number {
     return this.id * EXTENT_SEQUENCES
+  }
+
+  get lastSeq(): number {
+    return this.firstSeq + EXTENT_SEQUENCES - 1
   }
 
   /** First sequence of its `i`th row. */
@@ -48,6 +59,7 @@ export class Extent {
     if (firstSeq !== undefined) this.rows[from] = firstSeq - this.firstSeq
     this.rows.copyWithin(from + keep, to, this.rowCount)
     this.rowCount -= to - from - keep
+    this.version++
   }
 
   /** Which row holds `seq` if any does: the last that begins at or before it, or -1. */

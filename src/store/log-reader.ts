@@ -1,12 +1,12 @@
 /**
  * Reading the packed log: messages by sequence through the row cache, entry rows in order for paging, sweeping and recovery.
  *
- * Always true: it starts at a row that is known to be there, extent by extent, so that no read walks over what was deleted.
+ * Always true: it goes extent by extent over those that have rows, so that no read walks over what was deleted.
  */
 import { AqueductError } from '../core/errors.js'
 import { EXTENT_SEQUENCES } from '../core/limits.js'
 import type { Disk } from './disk.js'
-import { type Extents, extentOf } from './extents.js'
+import { type Extent, type Extents, extentOf } from './extents.js'
 import * as keys from './keys.js'
 import type { RowCache } from './row-cache.js'
 import { findMessage, StoredMessage } from './rows.js'
@@ -24,7 +24,7 @@ export class LogReader {
   private readonly disk: Disk
   private readonly extents: Extents
   private readonly cache: RowCache
-  private readonly loading = new Map<number, Promise<void>>()
+  private readonly loading = new Map<number, Promise<boolean>>()
   /** The row read last: neighbours in a queue are mostly neighbours in a row. */
   private lastFirst = -1
   private lastRow: Buffer | undefined
@@ -59,46 +59,71 @@ export class LogReader {
     }
   }
 
-  load(seq: number): Promise<void> {
-    const first = this.extents.rowOf(seq)
-    if (first < 0) return Promise.reject(notFound(seq))
-    if (this.cache.has(first)) return Promise.resolve()
-    let promise = this.loading.get(first)
-    if (promise === undefined) {
-      promise = this.readAhead(first, seq).finally(() => this.loading.delete(first))
-      this.loading.set(first, promise)
+  async load(seq: number): Promise<void> {
+    for (;;) {
+      const first = this.extents.rowOf(seq)
+      if (first < 0) throw notFound(seq)
+      if (this.cache.has(first)) return
+      let promise = this.loading.get(first)
+      if (promise === undefined) {
+        promise = this.readAhead(first, seq).finally(() => this.loading.delete(first))
+        this.loading.set(first, promise)
+      }
+      if (await promise) return
+      // The row was replaced while we read: look again when the table says so too.
+      const extent = this.extents.get(extentOf(seq))
+      if (extent?.tidying !== undefined) await extent.tidying
+      else if (this.extents.rowOf(seq) === first) throw notFound(seq)
     }
-    return promise
   }
 
-  private async readAhead(first: number, seq: number): Promise<void> {
+  /** Reads rows from `first` on into the cache. False when the first is not there, or no longer where the table has it. */
+  private async readAhead(first: number, seq: number): Promise<boolean> {
     const end = (extentOf(seq) + 1) * EXTENT_SEQUENCES
     const rows: { at: number; value: Buffer }[] = []
+    const before = this.extents.get(extentOf(seq))
+    const version = before === undefined || before.tidying !== undefined ? -1 : before.version
     let bytes = 0
     for await (const { key, value } of this.disk.scan(keys.messageRows(first, end))) {
       rows.push({ at: keys.rowNumber(key), value })
       bytes += value.length
       if (bytes >= READ_AHEAD_BYTES) break
     }
-    if (rows.length === 0 || rows[0].at !== first) throw notFound(seq)
+    const extent = this.extents.get(extentOf(seq))
+    // Rows that were being replaced may be the old or the new ones: only with a table that stood still are they surely its own.
+    if (extent === undefined || extent.tidying !== undefined || extent.version !== version) return false
+    if (rows.length === 0 || rows[0].at !== first) return false
     // The row asked for goes in last: whatever else must make room for it.
     for (let i = rows.length - 1; i >= 0; i--) {
       const { at, value } = rows[i]
-      // A row that the extent no longer knows was deleted or merged while we read.
       if (this.extents.rowOf(at) === at && !this.cache.has(at)) this.cache.set(at, value)
     }
+    return this.cache.has(first)
   }
 
-  /** Entry rows that hold sequences `from` ≤ seq ≤ `to`, in order. Only what is committed is seen. */
+  /** Entry rows of all extents from that of `from` on that begin at or below `to`, in order. Only what is committed is seen. */
   async *entryRows(from: number, to: number): AsyncIterable<EntryRow> {
     const last = extentOf(to)
     for (let id = extentOf(from); id <= last; id++) {
       const extent = this.extents.get(id)
       if (extent === undefined || extent.rowCount === 0) continue
-      const start = id === extentOf(from) ? this.extents.rowOf(from) : -1
-      const end = id === last ? to + 1 : extent.firstSeq + EXTENT_SEQUENCES
-      const range = keys.entryRows(start < 0 ? extent.row(0) : start, end)
-      for await (const { key, value } of this.disk.scan(range)) yield { firstSeq: keys.rowNumber(key), row: value }
+      yield* await this.entriesOf(extent, id === last ? to : extent.lastSeq)
+    }
+  }
+
+  /** Entry rows of one extent as of one moment: rows that are merged meanwhile must not be missed, nor seen twice. */
+  private async entriesOf(extent: Extent, to: number): Promise<EntryRow[]> {
+    for (;;) {
+      const { tidying, version } = extent
+      if (tidying !== undefined) {
+        await tidying
+        continue
+      }
+      const rows: EntryRow[] = []
+      for await (const { key, value } of this.disk.scan(keys.entryRows(extent.firstSeq, to + 1))) {
+        rows.push({ firstSeq: keys.rowNumber(key), row: value })
+      }
+      if (extent.tidying === undefined && extent.version === version) return rows
     }
   }
 }

@@ -28,6 +28,7 @@ import type { RecoveredLog } from './recovered.js'
 import { RowCache } from './row-cache.js'
 import { RowWriter } from './row-writer.js'
 import { ACK_BYTES, COMMIT_HEADER_BYTES, ROW_VERSION, type StoredMessage } from './rows.js'
+import { Tidier } from './tidy.js'
 
 /** An extent that holds this much is closed early, so that a few large messages do not wait for thousands of others to be freed. */
 const EXTENT_BYTES_MAX = 4 * 1024 * 1024
@@ -44,6 +45,7 @@ export class MessageLog implements Contributor {
   readonly extents = new Extents()
   readonly checkpoint: Checkpoint
   readonly reader: LogReader
+  readonly tidier: Tidier
   /** For recovery: what was acknowledged since the last checkpoint, sequences by queue; and the first extent that may have rows. */
   readonly recoveredAcks: Map<number, Set<number>>
   readonly oldestExtent: number
@@ -78,7 +80,9 @@ export class MessageLog implements Contributor {
     })
     this.checkpoint.lastCommit = o.recovered.checkpointCommit
     this.reader = new LogReader(o.disk, this.extents, this.cache)
-    o.journal.contribute(this)
+    const { disk, journal, log } = o
+    this.tidier = new Tidier({ disk, journal, extents: this.extents, reader: this.reader, checkpoint: this.checkpoint, log })
+    journal.contribute(this)
   }
 
   /** The sequence that the next stored message gets, at least. */
@@ -208,6 +212,12 @@ export class MessageLog implements Contributor {
     if (seq < this.next) return
     this.next = seq + 1
     this.committedSeq = this.flightSeq = seq
+  }
+
+  /** Called about once a second: what has nothing to do with a single message. */
+  tick(): void {
+    this.checkpoint.tick()
+    if (this.checkpoint.enabled) void this.tidier.run(this.extent?.id ?? extentOf(this.next))
   }
 
   /** All holders have said (`retain`) what they still need. Before this nothing is deleted. */

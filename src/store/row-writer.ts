@@ -44,10 +44,16 @@ export class RowWriter {
   private readonly offsets = new Uint32Array(EXTENT_SEQUENCES)
   private acceptedAt = 0
   private entryCount = 0
+  private keyedBy = 0
   private controlAt = 0
   private entriesAt = 0
   private lastDelta = -1
   private lastDelay = 0
+
+  /** The row shall be known by `firstSeq`, although that message may not be in it (the sweep keeps keys). */
+  start(firstSeq: number): void {
+    this.keyedBy = firstSeq
+  }
 
   /** True when a message of these bytes, taken at this moment, may join the row. An empty row takes any. */
   fits(bytes: number, acceptedAt: number): boolean {
@@ -170,7 +176,8 @@ export class RowWriter {
   }
 
   private begin(seq: number, acceptedAt: number): void {
-    this.firstSeq = seq
+    this.firstSeq = this.keyedBy === 0 ? seq : this.keyedBy
+    this.keyedBy = 0
     this.acceptedAt = acceptedAt
     header(this.m, acceptedAt)
     header(this.e, acceptedAt)

@@ -94,7 +94,7 @@ class OpenStore implements Store {
     this.journal.onFailed = (error) => this.onFailed?.(error)
     this.ticking = o.clock.every(1_000, () => {
       void this.space.refresh()
-      this.messages.checkpoint.tick()
+      this.messages.tick()
     })
   }
 
@@ -109,7 +109,8 @@ class OpenStore implements Store {
 
   private async shut(): Promise<void> {
     this.ticking.cancel()
-    const { checkpoint } = this.messages
+    const { checkpoint, tidier } = this.messages
+    await tidier.close()
     checkpoint.finish()
     await this.journal.close()
     await checkpoint.quiet()
