@@ -41,6 +41,11 @@ export class VolatileQueue implements SessionQueue {
     return { ready: this.length + back, leased: book === null ? 0 : book.leased.length, delayed: 0, bytes: this.bytes }
   }
 
+  /** Entries that were never handed out. */
+  get waiting(): number {
+    return this.length
+  }
+
   get hasReady(): boolean {
     return this.length > 0 || (this.book !== null && this.book.returned.length > 0)
   }
