@@ -118,6 +118,8 @@ export class PlainQueue implements SessionQueue {
     if (book !== null && book.returned.length > 0) return book.lease(book.returned.shift() as QueueEntry)
     const { ring } = this
     if (ring === null || ring.length === 0 || ring.seq > this.host.log.committedSeq) return undefined
+    // The next head says that it was handed out.
+    if (!this.dirty) this.host.becameDirty(this)
     if (book === null) book = this.book = new LeaseBook()
     return book.lease(this.shift(ring))
   }

@@ -83,7 +83,8 @@ export class Checkpoint {
 
   /** The last commit before the store closes is a checkpoint, so that the next start has little to read. */
   finish(): void {
-    if (this.enabled && this.changed && !this.journal.failed) this.request()
+    const something = this.changed || (this.heads?.dirtyHeads ?? 0) > 0
+    if (this.enabled && something && !this.journal.failed) this.request()
   }
 
   /** Called about once a second: an idle store with something to tidy up gets one last commit. */
