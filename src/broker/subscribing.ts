@@ -23,7 +23,7 @@ export interface AskedSubscription {
 export function handleSubscribe(c: Connection, buf: Buffer, frame: Frame): void {
   const packet = readSubscribe(buf, frame, c.version ?? 4)
   for (const { filter } of packet.subscriptions) {
-    const wrong = filterFault(filter, Number.POSITIVE_INFINITY)
+    const wrong = brokenFilter(filter, c.version)
     if (wrong !== undefined) {
       c.fault(Reason.topic_filter_invalid, `SUBSCRIBE: ${wrong}`)
       return
@@ -96,6 +96,12 @@ export function applySubscriptions(
   return { codes, replay }
 }
 
+/** What ends the connection. Only MQTT 5 has rules of its own for `$share/`: before it that is refused like any reserved name. */
+function brokenFilter(filter: string, version: number | null): string | undefined {
+  if (version !== 5 && filter.startsWith('$share/')) return undefined
+  return filterFault(filter, Number.POSITIVE_INFINITY)
+}
+
 /** Filters that get 0x80: named by a setting, too deep, or of a reserved space that nothing here serves. */
 function refused(c: Connection, filter: string): boolean {
   const { deny_subscribe, max_topic_levels } = c.state.settings
@@ -110,7 +116,7 @@ export function handleUnsubscribe(c: Connection, buf: Buffer, frame: Frame): voi
   const session = c.session
   if (stored === null || session === null) return
   for (const filter of packet.filters) {
-    const wrong = filterFault(filter, Number.POSITIVE_INFINITY)
+    const wrong = brokenFilter(filter, c.version)
     if (wrong === undefined) continue
     c.fault(Reason.topic_filter_invalid, `UNSUBSCRIBE: ${wrong}`)
     return

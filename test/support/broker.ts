@@ -17,7 +17,7 @@ import type { Disk } from '../../src/store/disk.js'
 import { MemoryDisk } from '../../src/store/memory.js'
 import { openStore } from '../../src/store/store.js'
 import { ManualClock } from './clock.js'
-import { type ClientOptions, MqttClient, type Packet, packet, T } from './mqtt-client.js'
+import { type ClientOptions, MqttClient, type Packet, packet, type QoS, T } from './mqtt-client.js'
 
 /** The whole program, in memory unless `given` says otherwise. */
 export function startTestApp(given: SettingsInput = {}): Promise<App & { readonly mqttPort: number; readonly httpPort: number }> {
@@ -138,4 +138,4 @@ export async function closesOn(port: number, wrong: Buffer, o: ClientOptions = {
   return untilClosed(client)
 }
 
-export { type ClientOptions, MqttClient, type Packet, packet, T }
+export { type ClientOptions, MqttClient, type Packet, packet, type QoS, T }
