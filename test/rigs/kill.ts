@@ -4,7 +4,7 @@
  *
  *   npx tsx test/rigs/kill.ts --target aqueduct --rounds 200 --seed 1
  *
- * Options: --target aqueduct|aedes-level|mosquitto, --rounds, --seed, --dir (kept), --set KEY=VALUE (one), --messages, --short (one line),
+ * Options: --target aqueduct|aedes-level|mosquitto, --rounds, --seed, --dir (kept), --set KEY=VALUE (one), --messages, --bytes (usual payload), --short (one line),
  * --verbose. Exit 1 on any loss, duplicate, inversion, wrong retained message or lost session.
  */
 import { mkdtempSync, rmSync } from 'node:fs'
@@ -146,7 +146,9 @@ async function main(): Promise<boolean> {
   const verdicts: Verdict[] = []
   const began = Date.now()
   try {
-    const load = await startLoad({ publishers: 4, window: 150, bytes: 160, mix: [3, 4, 4], seed }, (r) => world.note(r))
+    const load = await startLoad({ publishers: 4, window: 150, bytes: o.number('bytes', 160), mix: [3, 4, 4], seed }, (r) =>
+      world.note(r),
+    )
     const run = new KillRun(target, dir, random, load, world, messages, await target.start(dir))
     try {
       await run.begin()
