@@ -106,6 +106,8 @@ class KillRun {
   private async everybodyBack(round: number): Promise<boolean> {
     const port = this.broker.port
     const subscribers = Promise.all(this.world.seats.map(({ subscriber }) => subscriber.connect(port)))
+    // It may be killed again before this is awaited.
+    subscribers.catch(() => {})
     // In some rounds the queues drain first, in the others while the publishers send again.
     if (this.random.chance(0.5)) await subscribers
     const answer = await this.load.connect(port)
