@@ -338,7 +338,8 @@ export class Connection extends EventEmitter implements TransportHandler, Delive
     const session = this.session
     const will = this.lastWill
     this.lastWill = null
-    const left = session !== null && !session.durable && session.filters !== null ? [...session.filters.keys()] : null
+    const filters = session === null || session.durable ? null : session.filters
+    const left = filters === null || filters.size === 0 ? null : [...filters.keys()]
     this.session = null
     if (session !== null && session.connection === this) this.state.stored?.sessions.detach(session, sessionEnd(this.state))
     if (will !== null) endWill(this.state, will, was === 'connected', this)

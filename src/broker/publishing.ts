@@ -145,7 +145,7 @@ function askThenAdmit(c: Connection, stored: Stored, topic: Topic, packetId: num
     payload,
     qos,
     retain,
-    dup: false,
+    dup: fields.dup,
     ...(qos > 0 ? { messageId: packetId } : {}),
   }
   c.suspend()
