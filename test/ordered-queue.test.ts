@@ -105,6 +105,31 @@ describe('an ordered queue', () => {
     expect(a.ack([d.receipt])).toEqual(['ok'])
   })
 
+  it('refuses what is over even when more is over than one turn puts back', async () => {
+    await open()
+    const q = rig.queues.create('q', 'pull', { lease_ms: 1_000 })
+    for (let i = 0; i < 1_500; i++) send(q, `${i}`)
+    const got = q.lease(1_500)
+    rig.clock.step(1_000)
+    expect(new Set(q.ack(got.map((d) => d.receipt)))).toEqual(new Set(['receipt_invalid']))
+    rig.clock.advance(1_000)
+    expect(q.counts()).toMatchObject({ ready: 1_500, leased: 0 })
+  })
+
+  it('compares every bit of a receipt', async () => {
+    await open()
+    const q = rig.queues.create('q', 'pull', {})
+    send(q, 'm')
+    const [d] = await q.receive()
+    const bytes = Buffer.from(d.receipt, 'base64url')
+    for (let bit = 0; bit < bytes.length * 8; bit++) {
+      const forged = Buffer.from(bytes)
+      forged[bit >> 3] ^= 1 << (bit & 7)
+      expect(q.ack([forged.toString('base64url')])).toEqual(['receipt_invalid'])
+    }
+    expect(q.ack([d.receipt])).toEqual(['ok'])
+  })
+
   it('moves deadlines by no more than a step of the clock', async () => {
     await open()
     const q = rig.queues.create('q', 'pull', { lease_ms: 30_000 })

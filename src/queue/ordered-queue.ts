@@ -10,7 +10,7 @@ import { AqueductError, hasCode } from '../core/errors.js'
 import type { Log } from '../core/log.js'
 import { type MessageView, messageBytes } from '../store/message.js'
 import type { Store } from '../store/store.js'
-import type { QueueAttributes } from './attributes.js'
+import { PRIORITY_STANDARD, type QueueAttributes } from './attributes.js'
 import type { GroupGate } from './group-gate.js'
 import {
   checkOutgoing,
@@ -189,7 +189,7 @@ export class OrderedQueue implements Due {
       const { seq, bytes, acceptedAt } = m
       decide.arrive(
         this.state,
-        { seq, bytes, acceptedAt, expiresAt: 0, delay_ms: 0, priority: 8, key: '', dedupId: '', origin: 0 },
+        { seq, bytes, acceptedAt, expiresAt: 0, delay_ms: 0, priority: PRIORITY_STANDARD, key: '', dedupId: '', origin: 0 },
         now,
       )
     }
@@ -218,7 +218,7 @@ export class OrderedQueue implements Due {
     a.acceptedAt = m.view.acceptedAt
     a.expiresAt = m.expires_at ?? m.view.expiresAt
     a.delay_ms = m.delay_ms ?? -1
-    a.priority = m.priority ?? 8
+    a.priority = m.priority ?? PRIORITY_STANDARD
     a.key = m.key ?? ''
     a.dedupId = id
     decide.arrive(s, a, now)
