@@ -18,9 +18,6 @@ interface Reader {
   fault(reason: number, text: string): void
 }
 
-/** Bytes before a packet's body at most. */
-const HEADER_BYTES_MAX = 5
-
 const frame = new Frame()
 
 export class Input {
@@ -83,7 +80,7 @@ export class Input {
 
   private keep(chunk: Buffer, start: number, end: number): void {
     if (this.reader.phase === 'closed') return
-    this.backlog = new Backlog(this.reader.packetBytesMax + HEADER_BYTES_MAX)
+    this.backlog = new Backlog(this.reader.packetBytesMax)
     this.backlog.add(chunk, start, end)
   }
 
@@ -102,7 +99,7 @@ export class Input {
       const found = readFrame(buf, pos, end, reader.version ?? 4, frame)
       if (found === 0) break
       if (found < 0) reader.fault(Reason.malformed_packet, 'malformed fixed header')
-      else if (frame.bodyEnd - frame.bodyStart > reader.packetBytesMax) reader.fault(Reason.packet_too_large, 'packet too large')
+      else if (frame.bodyEnd - pos > reader.packetBytesMax) reader.fault(Reason.packet_too_large, 'packet too large')
       else if (frame.bodyEnd > end) break
       else {
         const next = frame.bodyEnd
