@@ -3,9 +3,12 @@ import type { Broker } from './broker/broker.js'
 import type { Clock } from './core/clock.js'
 import { createMetrics } from './metrics/metrics.js'
 import type { MetricsText } from './metrics/registry.js'
+import type { DepartureCount } from './metrics/stats.js'
+import type { DurableQueues } from './plugins/durable-queues/index.js'
 import type { Standing } from './standing.js'
 
 export function metricsOf(broker: Broker, standing: Standing, clock: Clock): MetricsText {
+  const queues = broker.offer<DurableQueues>('durable-queues')
   const { state } = broker
   return createMetrics(
     {
@@ -15,7 +18,15 @@ export function metricsOf(broker: Broker, standing: Standing, clock: Clock): Met
       subscriptions: () => state.routes.subscriptions,
       retained: () => state.stored?.retained.size ?? 0,
       ready: () => standing.readiness().ready,
+      store: standing,
+      ...(queues === undefined ? {} : { departures: () => departuresOf(queues) }),
     },
     clock,
   )
+}
+
+function* departuresOf(queues: DurableQueues): Iterable<DepartureCount> {
+  for (const [kind, reasons] of Object.entries(queues.departures())) {
+    for (const [reason, count] of Object.entries(reasons)) yield { kind, reason, count }
+  }
 }

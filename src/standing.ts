@@ -9,6 +9,7 @@ import type { Broker } from './broker/broker.js'
 import type { AqueductError } from './core/errors.js'
 import type { Log } from './core/log.js'
 import type { Readiness } from './http/health.js'
+import { Histogram } from './metrics/histogram.js'
 import { openStore, type Store, type StoreOptions } from './store/store.js'
 
 const REOPEN_FIRST_MS = 250
@@ -18,7 +19,10 @@ export class Standing {
   store: Store | undefined
   /** Times a failed store was opened again, and commits that failed. */
   reopened = 0
-  failures = 0
+  commitFailures = 0
+  commits = 0
+  /** How long each commit took to be stored. */
+  readonly commitSeconds = new Histogram()
   private state: 'closed' | 'open' | 'failed' = 'closed'
   private reason = 'starting'
   private reopening: Promise<void> | undefined
@@ -35,6 +39,11 @@ export class Standing {
   /** The first start. Rejects with what is wrong with the folder. */
   async open(): Promise<void> {
     await this.build()
+  }
+
+  /** Bytes that the file system of the store has left, as last looked at. */
+  get freeBytes(): number {
+    return this.store?.freeBytes ?? 0
   }
 
   readiness(): Readiness {
@@ -57,6 +66,7 @@ export class Standing {
     const began = this.options.clock.uptime_ms()
     const store = await openStore(this.options)
     store.onFailed = (error) => this.failed(store, error)
+    this.measure(store)
     try {
       const found = await this.broker.open(store)
       this.store = store
@@ -70,9 +80,23 @@ export class Standing {
     }
   }
 
+  private measure(store: Store): void {
+    const { clock } = this.options
+    let began = 0
+    store.journal.contribute({
+      seal: () => {
+        began = clock.uptime_ms()
+      },
+      committed: () => {
+        this.commits++
+        this.commitSeconds.observe((clock.uptime_ms() - began) / 1000)
+      },
+    })
+  }
+
   private failed(store: Store, error: AqueductError): void {
     if (this.state === 'closed' || store !== this.store) return
-    this.failures++
+    this.commitFailures++
     this.state = 'failed'
     this.reason = `a commit failed: ${error.message}`
     this.log.error(

@@ -51,6 +51,8 @@ export interface Found {
 export interface Broker {
   readonly aedes: AedesInstance
   readonly state: BrokerState
+  /** What the plugin `name` offers, if it is there and offers anything. */
+  offer<T>(name: string): T | undefined
   /** Gives each new transport to a connection. */
   readonly accept: Accept
   /** Stands on `store`: reads sessions, subscriptions, retained messages, and publishes the wills that a crash left behind. */
@@ -72,12 +74,13 @@ export async function createBroker(o: BrokerOptions): Promise<Broker> {
     routes: new Routes(topics),
   })
   const aedes = createAedes(state, new AedesPersistence(state), o.aedes ?? {}, o.attachStream)
-  const { openMailboxes, closing } = await setUp(o.plugins, aedes, state)
+  const { openMailboxes, closing, shared } = await setUp(o.plugins, aedes, state)
   await aedes.listen()
   const sweep = startSweep(state)
   return {
     aedes,
     state,
+    offer: <T>(name: string) => shared.get(name) as T | undefined,
     accept: (transport) => new Connection(state, transport, aedes),
     open: (store) => openOn(state, store, openMailboxes),
     suspend: () => suspend(state),
@@ -96,7 +99,7 @@ async function setUp(
   plugins: readonly Plugin[],
   aedes: AedesInstance,
   state: BrokerState,
-): Promise<{ openMailboxes: OpenMailboxes; closing: (() => void | Promise<void>)[] }> {
+): Promise<{ openMailboxes: OpenMailboxes; closing: (() => void | Promise<void>)[]; shared: ReadonlyMap<string, unknown> }> {
   const shared = new Map<string, unknown>()
   const ready = new Set<string>()
   const closing: (() => void | Promise<void>)[] = []
@@ -126,7 +129,7 @@ async function setUp(
   }
   if (openMailboxes === undefined)
     throw new AqueductError('internal', 'no plugin keeps the messages of sessions: add durable-queues')
-  return { openMailboxes, closing }
+  return { openMailboxes, closing, shared }
 }
 
 async function openOn(state: BrokerState, store: Store, openMailboxes: OpenMailboxes): Promise<Found> {

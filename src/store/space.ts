@@ -27,6 +27,8 @@ export class Space {
   /** Bytes that may still be written before it counts as full. */
   private left = Number.POSITIVE_INFINITY
   private at = 0
+  /** What the file system had left when last asked. */
+  free = Number.POSITIVE_INFINITY
   private refreshing = false
   private said = false
 
@@ -46,7 +48,8 @@ export class Space {
     this.refreshing = true
     try {
       const at = this.journal.bytesWritten
-      let left = (await this.disk.freeBytes()) - this.o.min_free_bytes
+      this.free = await this.disk.freeBytes()
+      let left = this.free - this.o.min_free_bytes
       if (this.o.max_bytes > 0) left = Math.min(left, this.o.max_bytes - (await this.usedBytes()))
       this.left = left
       this.at = at

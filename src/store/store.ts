@@ -41,6 +41,8 @@ export interface Store {
   readonly missingCommits: number
   /** Below `min_free_bytes` or above `max_bytes`: whoever admits new messages refuses them. Everything else still works. */
   readonly full: boolean
+  /** Bytes that the file system has left, as of the last look (once a second). */
+  readonly freeBytes: number
   /** Called once when a commit failed; the store then refuses everything until it is closed. */
   onFailed: ((error: AqueductError) => void) | null
   /** Commits what is open (if healthy), closes the disk and releases the lock. */
@@ -96,6 +98,10 @@ class OpenStore implements Store {
       void this.space.refresh()
       this.messages.tick()
     })
+  }
+
+  get freeBytes(): number {
+    return this.space.free
   }
 
   get full(): boolean {

@@ -4,8 +4,9 @@
  */
 import type { BrokerApi, Plugin } from '../../broker/plugin.js'
 import type { Mailbox } from '../../broker/ports.js'
+import { addDepartures, type Departures, newDepartures } from '../../queue/departures.js'
 import { type Engine, openEngine } from '../../queue/engine.js'
-import type { Departure, QueueLimits, SessionQueue } from '../../queue/queue.js'
+import type { QueueLimits, SessionQueue } from '../../queue/queue.js'
 import type { MessageView } from '../../store/message.js'
 import type { Store } from '../../store/store.js'
 import type { CommitPoint } from '../../store/waiter.js'
@@ -55,14 +56,16 @@ export interface DurableQueues {
   deliverWith(driver: Driver): void
   /** The engine on the store that is open now; undefined before the first. */
   readonly engine: Engine | undefined
-  /** Entries that left, by reason, over all engines of this process. */
-  departures(): Record<Departure, number>
+  /** Entries that left since the process started, by kind of queue and reason. */
+  departures(): Departures
 }
 
 export function durableQueues(options: Partial<DurableQueuesOptions> = {}): Plugin {
   const limits = options.limits ?? defaultSessionLimits
   let driver: Driver | undefined
   let engine: Engine | undefined
+  /** What left the engines of stores that failed since. */
+  let gone = newDepartures()
   return {
     name: 'durable-queues',
     setup(api: BrokerApi) {
@@ -73,12 +76,15 @@ export function durableQueues(options: Partial<DurableQueuesOptions> = {}): Plug
         get engine() {
           return engine
         },
-        departures: () => engine?.departures.session ?? ({} as Record<Departure, number>),
+        departures: () => (engine === undefined ? gone : addDepartures(gone, engine.departures)),
       }
       api.share('durable-queues', offer)
       api.keepMessages(async (store) => {
         if (driver === undefined) throw new Error('durable-queues has nothing that delivers: add the qos-retry plugin')
-        engine?.close()
+        if (engine !== undefined) {
+          gone = addDepartures(gone, engine.departures)
+          engine.close()
+        }
         engine = await openEngine({ store, clock: api.clock, log: api.log })
         await driver.load(store)
         return new SessionMailboxes(engine, store, driver, limits)
