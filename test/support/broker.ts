@@ -13,10 +13,9 @@ import { silentLog } from '../../src/core/log.js'
 import { listenTcp } from '../../src/listeners/tcp.js'
 import { type DurableQueues, type DurableQueuesOptions, durableQueues } from '../../src/plugins/durable-queues/index.js'
 import { type QosRetryOptions, qosRetry } from '../../src/plugins/qos-retry/index.js'
-import type { Disk } from '../../src/store/disk.js'
-import { MemoryDisk } from '../../src/store/memory.js'
 import { openStore } from '../../src/store/store.js'
 import { ManualClock } from './clock.js'
+import { CutDisk } from './cut-disk.js'
 import { type ClientOptions, MqttClient, type Packet, packet, type QoS, T } from './mqtt-client.js'
 
 /** The whole program, in memory unless `given` says otherwise. */
@@ -35,8 +34,8 @@ export interface ClockedOptions {
   retry?: Partial<QosRetryOptions>
   limits?: DurableQueuesOptions['limits']
   aedes?: UserOptions
-  /** Rows of an earlier broker. */
-  disk?: Disk
+  /** An earlier broker's disk: what it committed is there. */
+  after?: CutDisk
   clock?: ManualClock
 }
 
@@ -44,7 +43,7 @@ export interface ClockedBroker {
   readonly broker: Broker
   readonly clock: ManualClock
   readonly queues: DurableQueues
-  readonly disk: Disk
+  readonly disk: CutDisk
   readonly port: number
   close(): Promise<void>
 }
@@ -52,7 +51,7 @@ export interface ClockedBroker {
 /** A broker on its listener whose time stands still until `clock.advance`. */
 export async function startClocked(o: ClockedOptions = {}): Promise<ClockedBroker> {
   const clock = o.clock ?? new ManualClock()
-  const disk = o.disk ?? new MemoryDisk()
+  const disk = new CutDisk(o.after?.rows)
   let queues: DurableQueues | undefined
   const probe: Plugin = {
     name: 'probe',
