@@ -9,11 +9,12 @@ import { type Log, silentLog } from '../src/core/log.js'
 import { type Engine, openEngine } from '../src/queue/engine.js'
 import type { PlainQueue } from '../src/queue/plain.js'
 import type { SessionQueue } from '../src/queue/queue.js'
+import type { Row } from '../src/store/disk.js'
 import { commitRowKey } from '../src/store/keys.js'
 import { MemoryDisk } from '../src/store/memory.js'
 import { openStore, type Store } from '../src/store/store.js'
 import { CutDisk } from './support/cut-disk.js'
-import { message, NO_LIMITS, type Opened, openOn, payloadOf, rowsOf } from './support/store.js'
+import { message, NO_LIMITS, type Opened, openOn, payloadOf, rowsOf, turn } from './support/store.js'
 
 const make = (engine: Engine, name: string): PlainQueue =>
   (engine.byName('session', name) ??
@@ -109,6 +110,48 @@ describe('the packed log', () => {
       if (round % 2 === 0) await close(o)
       else await o.store.journal.flush()
     }
+  })
+
+  test('an extent that a restart finds dead goes, and takes nothing with it that came later', async () => {
+    const disk = new CutDisk()
+    const first = await openOn(disk)
+    give(first.engine, [make(first.engine, 'a')], 'old')
+    await first.store.journal.flush()
+    await drain(make(first.engine, 'a'), first.engine)
+    await first.store.journal.flush()
+    disk.cut(false)
+    const o = await openOn(new CutDisk(disk.rows))
+    const a = make(o.engine, 'a')
+    give(o.engine, [a], 'new')
+    await o.store.journal.flush()
+    await drain(a, o.engine)
+    await checkpoint(o)
+    give(o.engine, [a], 'newer')
+    await o.store.journal.flush()
+    await checkpoint(o)
+    // Of the second extent, the one that grows: both rows; of the first none.
+    expect((await rowsOf(disk, 'E')).length).toBe(2)
+    expect([...o.store.messages.extents.all()].map((e) => [e.id, e.live])).toEqual([[1, 1]])
+    expect(await drain(a, o.engine)).toEqual(['newer'])
+    await close(o)
+  })
+
+  test('a queue that is purged between two copies of one message keeps its own', async () => {
+    const disk = new CutDisk()
+    const o = await openOn(disk)
+    const a = make(o.engine, 'a')
+    const b = make(o.engine, 'b')
+    give(o.engine, [a, b], 'before')
+    o.engine.begin(message('after'))
+    o.engine.append(a, 1)
+    b.purge()
+    o.engine.append(b, 1)
+    await o.store.journal.flush()
+    disk.cut(false)
+    const again = await openOn(new CutDisk(disk.rows))
+    expect(await drain(make(again.engine, 'b'), again.engine)).toEqual(['after'])
+    expect(await drain(make(again.engine, 'a'), again.engine)).toEqual(['before', 'after'])
+    await close(again)
   })
 
   test('an idle store is tidied up once and then not written to', async () => {
@@ -254,6 +297,38 @@ describe('tidying', () => {
     await close(again)
   })
 
+  test('a row that is merged while it is being read is read as it is then', async () => {
+    const disk = new CutDisk()
+    const o = await openOn(disk)
+    const a = make(o.engine, 'a')
+    for (let i = 0; i < 40; i++) {
+      give(o.engine, [a], `${i}`)
+      await o.store.journal.flush()
+    }
+    await close(o)
+    const held = new CutDisk(disk.rows)
+    const again = await openOn(held)
+    let letGo = (): void => {}
+    const gate = new Promise<void>((resolve) => {
+      letGo = resolve
+    })
+    const scan = held.scan.bind(held)
+    held.scan = async function* (range, options) {
+      const rows: Row[] = []
+      for await (const row of scan(range, options)) rows.push(row)
+      if (range.gte.toString('latin1', 0, 1) === 'M') await gate
+      yield* rows
+    }
+    const loading = again.store.messages.load(1)
+    await turn()
+    await again.store.messages.tidier.run(1)
+    letGo()
+    await loading
+    expect((await rowsOf(disk, 'M')).length).toBe(1)
+    expect(await drain(make(again.engine, 'a'), again.engine)).toEqual(Array.from({ length: 40 }, (_, i) => `${i}`))
+    await close(again)
+  })
+
   test('nothing is left out while somebody else holds messages of the extent', async () => {
     const disk = new CutDisk()
     const o = await openOn(disk)
@@ -297,6 +372,35 @@ describe('depth', () => {
     expect((await rowsOf(disk, 'I')).length).toBe(0)
     await close(again)
   }, 60_000)
+
+  test('a consumer that waits for the next page is told when it is in', async () => {
+    const disk = new CutDisk()
+    const o = await openOn(disk, { ringEntriesMax: 8 })
+    const a = make(o.engine, 'a')
+    for (let i = 0; i < 100; i++) give(o.engine, [a], `${i}`)
+    await o.store.journal.flush()
+    let got = 0
+    let told = 0
+    const take = (): void => {
+      for (let e = a.lease(); e !== undefined; e = a.lease()) {
+        a.ack(e)
+        got++
+      }
+    }
+    a.onReady = () => {
+      told++
+      take()
+    }
+    take()
+    expect(got).toBeLessThan(100)
+    while (got < 100 && told < 200) {
+      const before = told
+      await o.engine.idle()
+      if (told === before) break
+    }
+    expect(got).toBe(100)
+    await close(o)
+  })
 
   test('a consumer that keeps up with its publisher from behind gets everything once, in order', async () => {
     const o = await openOn(new CutDisk(new MemoryDisk()), { ringEntriesMax: 32 })

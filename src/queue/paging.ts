@@ -85,7 +85,7 @@ export class Pager {
 
   private async load(queue: PlainQueue, tail: Tail): Promise<void> {
     const { disk, journal, pageEntries, ringMax } = this.o
-    const wasReady = queue.hasReady
+    tail.starved = false
     let flushed = false
     try {
       while (!this.fromOpen(queue, tail) && ringMax - (queue.ring?.length ?? 0) >= pageEntries) {
@@ -109,7 +109,7 @@ export class Pager {
     }
     queue.enforceLimits()
     if (queue.tail !== null) this.want(queue, queue.tail)
-    if (!wasReady && queue.hasReady) queue.onReady?.()
+    if (tail.starved && queue.hasReady) queue.onReady?.()
   }
 
   /** Moves entries from the open page into the ring. True when the tail has none left elsewhere, whether or not all of them fitted. */
@@ -161,6 +161,7 @@ export class Pager {
   private move(queue: PlainQueue, tail: Tail, seq: number, bytes: number, flags: number, extra: Buffer | undefined): boolean {
     if (queue.ring === null) queue.ring = takeRing()
     if (queue.ring.length >= this.o.ringMax) return false
+    if (queue.ring.length === 0) tail.starved = true
     queue.ring.push(seq, bytes, flags)
     if (extra !== undefined) queue.keepExtra(seq, extra)
     tail.left(seq, bytes)

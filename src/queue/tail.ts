@@ -15,6 +15,8 @@ export class Tail {
   /** Highest sequence in it. */
   lastSeq = 0
   loading = false
+  /** The ring was empty when entries came into it: a consumer may be waiting. */
+  starved = false
   readonly open: OpenPage
 
   constructor(fromSeq: number, pageEntries: number) {

@@ -20,11 +20,14 @@ export interface EntryRow {
   readonly row: Buffer
 }
 
+/** How reading a row ended; `changed`: rows of the extent were replaced meanwhile, so look again. */
+type Outcome = 'read' | 'gone' | 'changed'
+
 export class LogReader {
   private readonly disk: Disk
   private readonly extents: Extents
   private readonly cache: RowCache
-  private readonly loading = new Map<number, Promise<boolean>>()
+  private readonly loading = new Map<number, Promise<Outcome>>()
   /** The row read last: neighbours in a queue are mostly neighbours in a row. */
   private lastFirst = -1
   private lastRow: Buffer | undefined
@@ -69,16 +72,15 @@ export class LogReader {
         promise = this.readAhead(first, seq).finally(() => this.loading.delete(first))
         this.loading.set(first, promise)
       }
-      if (await promise) return
-      // The row was replaced while we read: look again when the table says so too.
-      const extent = this.extents.get(extentOf(seq))
-      if (extent?.tidying !== undefined) await extent.tidying
-      else if (this.extents.rowOf(seq) === first) throw notFound(seq)
+      const outcome = await promise
+      if (outcome === 'read') return
+      if (outcome === 'gone') throw notFound(seq)
+      await this.extents.get(extentOf(seq))?.tidying
     }
   }
 
-  /** Reads rows from `first` on into the cache. False when the first is not there, or no longer where the table has it. */
-  private async readAhead(first: number, seq: number): Promise<boolean> {
+  /** Reads rows from `first` on into the cache. */
+  private async readAhead(first: number, seq: number): Promise<Outcome> {
     const end = (extentOf(seq) + 1) * EXTENT_SEQUENCES
     const rows: { at: number; value: Buffer }[] = []
     const before = this.extents.get(extentOf(seq))
@@ -90,15 +92,16 @@ export class LogReader {
       if (bytes >= READ_AHEAD_BYTES) break
     }
     const extent = this.extents.get(extentOf(seq))
+    if (extent === undefined) return 'gone'
     // Rows that were being replaced may be the old or the new ones: only with a table that stood still are they surely its own.
-    if (extent === undefined || extent.tidying !== undefined || extent.version !== version) return false
-    if (rows.length === 0 || rows[0].at !== first) return false
+    if (extent.tidying !== undefined || extent.version !== version) return 'changed'
+    if (rows.length === 0 || rows[0].at !== first) return 'gone'
     // The row asked for goes in last: whatever else must make room for it.
     for (let i = rows.length - 1; i >= 0; i--) {
       const { at, value } = rows[i]
       if (this.extents.rowOf(at) === at && !this.cache.has(at)) this.cache.set(at, value)
     }
-    return this.cache.has(first)
+    return 'read'
   }
 
   /** Entry rows of all extents from that of `from` on that begin at or below `to`, in order. Only what is committed is seen. */
