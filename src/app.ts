@@ -3,13 +3,19 @@
  * The only file that imports every room.
  */
 
+import { mkdir, mkdtemp } from 'node:fs/promises'
+import { join } from 'node:path'
 import { metricsOf } from './app-metrics.js'
 import { type Aedes, type Broker, createBroker } from './broker/broker.js'
+import { refuseOverlap } from './broker/import/folder.js'
+import { type Imported, importAedes as importInto } from './broker/import/import.js'
+import { openSource } from './broker/import/source.js'
 import type { Plugin } from './broker/plugin.js'
 import type { UserOptions } from './broker/seams.js'
 import type { BrokerSettings } from './broker/settings.js'
 import type { Settings } from './config/schema.js'
 import { systemClock } from './core/clock.js'
+import { AqueductError } from './core/errors.js'
 import { type Log, silentLog } from './core/log.js'
 import { type HttpListener, startHttp } from './http/server.js'
 import { Closing } from './listeners/closing.js'
@@ -134,14 +140,35 @@ function optionsOf({ store, mqtt, session, retry }: Settings): AqueductOptions {
   }
 }
 
-/** What an import took over. */
-export interface Imported {
-  readonly sessions: number
-  readonly messages: number
-  readonly retained: number
-  readonly wills: number
-}
-
-export async function importAedes(_folder: string, _settings: Settings): Promise<Imported> {
-  throw new Error('not yet')
+/**
+ * Reads a folder of aedes-persistence-level 9.2 into the store of `settings`, which must be empty. The folder is copied, not opened: nothing in it
+ * changes; a broker that still uses it must be stopped. Throws `store_damaged`, `store_locked`, `store_full` or `bad_setting`. `warn`: told what was
+ * left behind, a line each.
+ */
+export async function importAedes(
+  folder: string,
+  settings: Settings,
+  warn: (line: string) => void = (line) => console.warn(line),
+): Promise<Imported> {
+  const { path, durability } = settings.store
+  if (durability === 'memory')
+    throw new AqueductError(
+      'bad_setting',
+      'store.durability is "memory": an import would be gone at once. Allowed here: fsync, os.',
+    )
+  await refuseOverlap(folder, path)
+  await mkdir(path, { recursive: true, mode: 0o700 })
+  const source = await openSource(folder, await mkdtemp(join(path, 'import-')))
+  try {
+    const aqueduct = await createAqueduct(optionsOf(settings))
+    try {
+      const imported = await importInto(aqueduct.broker.state, source, path)
+      for (const line of imported.warnings) warn(line)
+      return imported
+    } finally {
+      await aqueduct.close()
+    }
+  } finally {
+    await source.close()
+  }
 }
