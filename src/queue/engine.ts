@@ -24,6 +24,7 @@ import type { Admission, QueueKind, QueueLimits, SessionQueue } from './queue.js
 import { definitionRow, headRow, nextQueueIdKey, nextQueueIdRow } from './records.js'
 import { recoverQueues } from './recover.js'
 import { Tail } from './tail.js'
+import { Touched } from './touched.js'
 import { VolatileQueue } from './volatile.js'
 
 /** Ids of queues in memory begin here. */
@@ -63,9 +64,7 @@ export class Engine implements Admission, PlainHost, Contributor, HeadWriter {
   private nextId = 1
   private nextVolatileId = VOLATILE_ID
   private dirty: PlainQueue[] = []
-  private open: PlainQueue[] = []
-  private flight: PlainQueue[] = []
-  private settling: PlainQueue[] = []
+  private readonly touchedQueues = new Touched()
   private closed = false
 
   /* the open message */
@@ -231,10 +230,7 @@ export class Engine implements Admission, PlainHost, Contributor, HeadWriter {
   /* ---- PlainHost ---- */
 
   touched(queue: PlainQueue): void {
-    const group = this.store.journal.openGroup
-    if (queue.touchedGroup === group) return
-    queue.touchedGroup = group
-    this.open.push(queue)
+    this.touchedQueues.add(queue, this.store.journal.openGroup)
   }
 
   becameDirty(queue: PlainQueue): void {
@@ -287,29 +283,24 @@ export class Engine implements Admission, PlainHost, Contributor, HeadWriter {
   /* ---- Contributor ---- */
 
   seal(): void {
-    const empty = this.flight
-    this.flight = this.open
-    this.open = empty
+    this.touchedQueues.seal()
     // The open message ends with its group: a later copy would have no row to go to.
     this.message = undefined
   }
 
-  /** The next group is sealed before this one is settled, so its queues step aside. */
   committed(): void {
-    const empty = this.settling
-    this.settling = this.flight
-    this.flight = empty
+    this.touchedQueues.committed()
   }
 
   /** After the acknowledgements of a commit: consumers hear what came in with it. */
   settled(): void {
-    const { settling } = this
-    for (let i = 0; i < settling.length && !this.closed; i++) {
-      const queue = settling[i]
-      if (queue.tail !== null) this.pager.want(queue, queue.tail)
-      if (queue.onReady !== null && queue.hasReady) queue.onReady()
-    }
-    settling.length = 0
+    this.touchedQueues.settle(this.tell)
+  }
+
+  private readonly tell = (queue: PlainQueue): void => {
+    if (this.closed) return
+    if (queue.tail !== null) this.pager.want(queue, queue.tail)
+    if (queue.onReady !== null && queue.hasReady) queue.onReady()
   }
 
   private addName(key: string, queue: SessionQueue): void {
