@@ -9,7 +9,7 @@
 import type { AddressInfo } from 'node:net'
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
 import type { Clock } from '../core/clock.js'
-import { AqueductError } from '../core/errors.js'
+import { cannotListen, formatAddress } from '../core/listen.js'
 import type { Log } from '../core/log.js'
 import type { MetricsText } from '../metrics/registry.js'
 import { AllowedMethods } from './allow.js'
@@ -88,7 +88,7 @@ export async function startHttp(options: HttpOptions): Promise<HttpListener> {
     throw cannotListen(host, port, setting, error as NodeJS.ErrnoException)
   }
   const bound = app.server.address() as AddressInfo
-  return { port: bound.port, address: formatAddress(bound), close }
+  return { port: bound.port, address: formatAddress(bound.address, bound.port), close }
 }
 
 function answerErrors(app: FastifyInstance, log: Log): void {
@@ -122,20 +122,3 @@ function answerNotFound(request: FastifyRequest, reply: FastifyReply, methods: s
 }
 
 const JSON_TYPE = 'application/json; charset=utf-8'
-
-function cannotListen(host: string, port: number, setting: string, error: NodeJS.ErrnoException): AqueductError {
-  if (error.code === undefined || error.syscall === undefined) {
-    return new AqueductError('internal', `the HTTP server did not start: ${error.message}`, { cause: error })
-  }
-  const sentence =
-    error.code === 'EADDRINUSE'
-      ? `the port is in use. Stop what uses it, or set ${setting} to another port (0 picks a free one)`
-      : error.code === 'EACCES'
-        ? `this user may not open that port. Set ${setting} to 1024 or above`
-        : `${error.code}. Set ${setting.replace(/port$/, 'host')} to an address of this machine`
-  return new AqueductError('port_in_use', `cannot listen on ${host}:${port}: ${sentence}`, { cause: error })
-}
-
-function formatAddress({ address, port }: AddressInfo): string {
-  return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`
-}

@@ -9,8 +9,8 @@
 import * as net from 'node:net'
 import { type Duplex, finished } from 'node:stream'
 import type { Accept, Transport, TransportHandler } from '../broker/transport.js'
+import { formatAddress } from '../core/listen.js'
 import type { Log } from '../core/log.js'
-import { formatAddress } from './address.js'
 import type { Closing } from './closing.js'
 
 export interface StreamOptions {

@@ -9,9 +9,8 @@
 import * as net from 'node:net'
 import type { Accept, Transport, TransportHandler } from '../broker/transport.js'
 import type { Clock } from '../core/clock.js'
-import { AqueductError } from '../core/errors.js'
+import { cannotListen, formatAddress } from '../core/listen.js'
 import type { Log } from '../core/log.js'
-import { formatAddress } from './address.js'
 import { Closing } from './closing.js'
 import { shareReadBuffer } from './onread.js'
 
@@ -86,18 +85,6 @@ function stop(server: net.Server): Promise<void> {
     if (server.listening) server.close()
     setImmediate(resolve)
   })
-}
-
-function cannotListen(host: string, port: number, setting: string, error: NodeJS.ErrnoException): AqueductError {
-  const where = formatAddress(host, port)
-  const hostSetting = setting.replace(/port$/, 'host')
-  const sentence =
-    error.code === 'EADDRINUSE'
-      ? `the port is in use. Stop what uses it, or set ${setting} to another port (0 picks a free one)`
-      : error.code === 'EACCES'
-        ? `this user may not open that port. Set ${setting} to 1024 or above`
-        : `${error.code ?? error.message}. Set ${hostSetting} to an address of this machine`
-  return new AqueductError('port_in_use', `cannot listen on ${where}: ${sentence}`, { cause: error })
 }
 
 /** What all connections of one listener have in common. */
