@@ -18,6 +18,12 @@ export class SlabPool {
   private readonly large: Buffer[] = []
   /** Outputs that refer to a stretch of the read buffer and must copy it before that is read into again. */
   private readonly passing: Output[] = []
+  readonly sent: { bytesSent: number }
+
+  /** `sent` counts what all outputs of this pool hand to their transports. */
+  constructor(sent: { bytesSent: number }) {
+    this.sent = sent
+  }
 
   /** `output` refers to the read buffer from now on. */
   willSettle(output: Output): void {
@@ -122,6 +128,7 @@ export class Output {
     if (this.passed !== null) this.settle()
     const slab = this.slab
     if (slab === null) return
+    this.pool.sent.bytesSent += this.length
     const taken = this.length === 0 || this.transport.write(slab.length === this.length ? slab : slab.subarray(0, this.length))
     this.slab = null
     this.length = 0

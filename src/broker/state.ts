@@ -31,7 +31,7 @@ export class BrokerState {
   readonly log: Log
   readonly routes: Routes
   readonly stats = new BrokerStats()
-  readonly slabs = new SlabPool()
+  readonly slabs = new SlabPool(this.stats)
   readonly inbound = new Inbound()
   /** Every open connection, accepted or not yet. */
   readonly connections = new Set<Connection>()

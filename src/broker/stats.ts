@@ -5,6 +5,8 @@ export class BrokerStats {
   readonly received = [0, 0, 0]
   readonly sent = [0, 0, 0]
   bytesReceived = 0
+  /** Handed to the transports; what a connection that broke did not take is in it. */
+  bytesSent = 0
   /** QoS 0 copies for which a slow connection had no room. */
   droppedQos0 = 0
   /** Publishes acknowledged and dropped because their topic may not be published to. */
