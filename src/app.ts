@@ -96,7 +96,13 @@ export async function startApp(settings: Settings, o: AppOptions = {}): Promise<
   const { accept } = broker
   let mqtt: TcpListener | undefined
   let http: HttpListener | undefined
-  const webSockets = createWebSocketListener({ accept, clock, log, max_message_bytes: settings.mqtt.max_packet_bytes + 5 })
+  const webSockets = createWebSocketListener({
+    accept,
+    clock,
+    log,
+    max_message_bytes: settings.mqtt.max_packet_bytes + 5,
+    allow_origins: settings.http.allow_origins,
+  })
   const close = async (): Promise<void> => {
     // No new work first; then the clients, whose wills still go into the store; then the store.
     const closed = [mqtt?.close(), http?.close()]

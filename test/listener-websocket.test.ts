@@ -19,7 +19,14 @@ const clients: WebSocket[] = []
 beforeEach(async () => {
   acceptor = new Acceptor()
   clock = new ManualClock()
-  listener = createWebSocketListener({ accept: acceptor.accept, clock, log: silentLog, max_message_bytes: 1 << 20 })
+  const allow_origins = ['http://listed.example']
+  listener = createWebSocketListener({
+    accept: acceptor.accept,
+    clock,
+    log: silentLog,
+    max_message_bytes: 1 << 20,
+    allow_origins,
+  })
   server = http.createServer()
   server.on('upgrade', listener.upgrade)
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
@@ -32,8 +39,11 @@ afterEach(async () => {
   await new Promise((resolve) => server.close(resolve))
 })
 
-async function join(protocols: string[] = ['mqtt']): Promise<{ client: WebSocket; server: Recorder }> {
-  const client = new WebSocket(`ws://127.0.0.1:${port}/mqtt`, protocols)
+async function join(
+  protocols: string[] = ['mqtt'],
+  headers: Record<string, string> = {},
+): Promise<{ client: WebSocket; server: Recorder }> {
+  const client = new WebSocket(`ws://127.0.0.1:${port}/mqtt`, protocols, { headers })
   clients.push(client)
   client.on('error', () => {})
   const [, recorder] = await Promise.all([once(client, 'open'), acceptor.next()])
@@ -91,6 +101,23 @@ describe('the WebSocket upgrade', () => {
       expect(body.error.code).toBe('bad_request')
       expect(body.error.message).toContain('mqtt')
     }
+  })
+
+  it('answers 403 to a page of a foreign origin, naming the setting', async () => {
+    for (const origin of ['https://foreign.example', 'null', 'http://127.0.0.1/']) {
+      const { status, body } = await refused('/mqtt', ['mqtt'], { headers: { origin } })
+      expect(status).toBe(403)
+      expect(body.error.code).toBe('not_authorised')
+      expect(body.error.message).toContain('http.allow_origins')
+    }
+    expect(acceptor.all).toEqual([])
+  })
+
+  it('takes a page that came from here, and one of a listed origin', async () => {
+    await join(['mqtt'], { origin: `http://127.0.0.1:${port}` })
+    await join(['mqtt'], { origin: 'http://listed.example', host: 'broker.example' })
+    await join(['mqtt'], { origin: 'http://broker.example', host: 'broker.example' })
+    expect(listener.connections).toBe(3)
   })
 
   it('answers 400 to a broken handshake', async () => {

@@ -4,6 +4,7 @@
  * `npm run docs`.
  */
 import { PACKET_BYTES_MAX, PACKET_ID_MAX, STRING_BYTES_MAX } from '../core/limits.js'
+import { parseOrigin } from '../core/origin.js'
 import { filterFault } from '../topics/names.js'
 import { choice, host, type Kind, listOf, path, port, size, sizeOrNone, whole } from './kinds.js'
 
@@ -45,6 +46,8 @@ function row<T>(kind: Kind<T>, fallback: T, unit: string, text: string): Setting
 
 /** Any depth: how deep a filter may be is `mqtt.max_topic_levels`, a row of its own. */
 const isFilter = (text: string): boolean => filterFault(text, STRING_BYTES_MAX + 1) === undefined
+
+const isOrigin = (text: string): boolean => text === '*' || parseOrigin(text) !== undefined
 
 export const table = {
   store: {
@@ -115,6 +118,13 @@ export const table = {
   http: {
     host: row(host, '127.0.0.1', '', 'The address that the HTTP listener opens on. Beyond loopback it needs `auth`.'),
     port: row(port, 8080, '', 'The port of HTTP (metrics, health) and of MQTT over WebSocket at /mqtt.'),
+    allow_origins: row(
+      listOf('web origins, or "*" for any', 'https://dash.example', isOrigin),
+      Object.freeze([] as string[]),
+      '',
+      'Web pages of these origins may open MQTT over WebSocket. Pages that came from the address they connect to or from this machine, ' +
+        'and programs that are no browser, may without being listed.',
+    ),
   },
   retry: {
     interval_ms: row(

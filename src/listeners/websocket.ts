@@ -17,6 +17,7 @@ import { AqueductError } from '../core/errors.js'
 import { formatAddress } from '../core/listen.js'
 import type { Log } from '../core/log.js'
 import { Closing } from './closing.js'
+import { originRule } from './origins.js'
 import { refuseUpgrade } from './refuse.js'
 
 export interface WebSocketOptions {
@@ -27,10 +28,12 @@ export interface WebSocketOptions {
   readonly max_message_bytes: number
   /** Default `/mqtt`. */
   readonly path?: string
+  /** Origins of web pages that may connect besides our own and this machine's; `*` is any. Default none. */
+  readonly allow_origins?: readonly string[]
 }
 
 export interface WebSocketListener {
-  /** The HTTP server's `upgrade` handler. Answers 404 on another path, 400 without the subprotocol, 503 once closed. */
+  /** The HTTP server's `upgrade` handler. Answers 404 on another path, 403 to a page of a foreign origin, 400 without the subprotocol, 503 once closed. */
   readonly upgrade: (request: IncomingMessage, socket: Duplex, head: Buffer) => void
   /** Connections that are open now. */
   readonly connections: number
@@ -50,6 +53,7 @@ const CLOSE_UNSUPPORTED_DATA = 1003
 export function createWebSocketListener(options: WebSocketOptions): WebSocketListener {
   const { log } = options
   const path = options.path ?? '/mqtt'
+  const mayConnect = originRule(options.allow_origins ?? [])
   const shared: Shared = { accept: options.accept, log, closing: new Closing(options.clock), open: new Set() }
   let closed = false
   const server = new WebSocketServer({
@@ -66,11 +70,17 @@ export function createWebSocketListener(options: WebSocketOptions): WebSocketLis
       refuseUpgrade(socket, 503, 'not_ready', 'Aqueduct is shutting down.')
     } else if (pathOf(request.url) !== path) {
       refuseUpgrade(socket, 404, 'not_found', `MQTT over WebSocket is at ${path}.`)
+    } else if (!mayConnect(request.headers.origin, request.headers.host)) {
+      refuseUpgrade(
+        socket,
+        403,
+        'not_authorised',
+        'Pages of this origin may not connect. The setting http.allow_origins can allow it.',
+      )
     } else if (!offersMqtt(request.headers['sec-websocket-protocol'])) {
       refuseUpgrade(socket, 400, 'bad_request', 'Offer the WebSocket subprotocol "mqtt" (Sec-WebSocket-Protocol).')
     } else {
       server.handleUpgrade(request, socket, head, (ws) => {
-        // Browsers of any origin may connect: what a client may do is decided by authentication, not by the page it runs in.
         log.debug({ origin: request.headers.origin }, 'websocket accepted')
         shared.open.add(new WebSocketTransport(ws, request, shared))
       })
