@@ -109,7 +109,7 @@ describe('opening a folder', () => {
     await writeFile(join(path, 'level', manifest), 'rubbish')
     const error = await open(path).catch((e: unknown) => e)
     expect(error).toMatchObject({ code: 'store_damaged' })
-    expect(String(error)).toMatch(/Restore it from a copy/)
+    expect(String(error)).toMatch(/Restore the folder from a copy/)
   })
 
   test('a path that cannot be made is refused', async () => {
@@ -125,6 +125,12 @@ describe('opening a folder', () => {
       await store.close()
     }
     expect((await start(path)).journal.committedGroup).toBe(3)
+  })
+
+  test('is full when it takes more than max_bytes', async () => {
+    expect((await start(path, { max_bytes: 1_000_000_000 })).full).toBe(false)
+    await opened.pop()?.close()
+    expect((await start(path, { max_bytes: 10 })).full).toBe(true)
   })
 
   test('memory keeps nothing and makes no folder', async () => {

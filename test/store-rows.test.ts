@@ -18,7 +18,10 @@ const entry = fc.record({
 const stored = fc.record({
   gap: fc.constantFrom(1, 1, 1, 2, 7),
   later: fc.constantFrom(0, 0, 1, 50),
-  payload: fc.oneof({ weight: 9, arbitrary: fc.uint8Array({ maxLength: 100 }) }, { weight: 1, arbitrary: fc.constant(new Uint8Array(70_000)) }),
+  payload: fc.oneof(
+    { weight: 9, arbitrary: fc.uint8Array({ maxLength: 100 }) },
+    { weight: 1, arbitrary: fc.constant(new Uint8Array(70_000)) },
+  ),
   properties: fc.option(fc.uint8Array({ maxLength: 30 }), { nil: undefined }),
   expiresAt: fc.constantFrom(0, 0, BASE + 5_000, 2 ** 47),
   entries: fc.array(entry, { maxLength: 4 }),
@@ -40,7 +43,8 @@ describe('packed rows', () => {
         })
         for (const m of given) {
           writer.message(m.seq, m.view)
-          for (const e of m.entries) writer.entry(e.queueId, e.index, e.flags, e.extra === undefined ? undefined : Buffer.from(e.extra))
+          for (const e of m.entries)
+            writer.entry(e.queueId, e.index, e.flags, e.extra === undefined ? undefined : Buffer.from(e.extra))
         }
         const rows = writer.finish()
         expect(messageCount(rows.message)).toBe(given.length)

@@ -3,12 +3,13 @@
  * An entry whose queue has no definition is dead: deleting a queue needs nothing more than losing that row.
  */
 
+import { AqueductError } from '../core/errors.js'
 import { EXTENT_SEQUENCES } from '../core/limits.js'
 import type { Log } from '../core/log.js'
 import { U48_MAX } from '../store/bytes.js'
 import { extentOf } from '../store/extents.js'
 import * as keys from '../store/keys.js'
-import { EntryReader } from '../store/rows.js'
+import { EntryReader, ROW_VERSION } from '../store/rows.js'
 import type { Store } from '../store/store.js'
 import { LeaseBook, QueueEntry } from './entry.js'
 import type { PlainQueue } from './plain.js'
@@ -75,6 +76,12 @@ async function readEntries(store: Store, rebuilt: Map<number, Rebuilt>): Promise
     const extent = extents.need(extentOf(firstSeq))
     extent.addRow(firstSeq)
     extent.bytes += value.length
+    if (value[0] !== ROW_VERSION) {
+      throw new AqueductError(
+        'store_damaged',
+        `Entry row ${firstSeq} of the store cannot be read. Nothing was changed. Restore the store from a copy.`,
+      )
+    }
     reader.open(value, firstSeq)
     while (reader.nextMessage()) {
       extent.bytes += reader.bytes

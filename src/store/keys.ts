@@ -20,7 +20,6 @@
  * | `R` | retained message | topic | the broker's | `R a/b` |
  * | `N` | QoS 2 id received | session id, packet id u16 | the broker's | `N 00000003 002a` |
  * | `P` | PUBREC received | session id, seq | the broker's | `P 00000003 000000001001` |
- * | `T` | attempts | queue id, seq | u16 | `T 00000003 000000001001` |
  * | `o` | ordered index | queue id, class u8, rank u64, seq | the ordered queue's | |
  * | `s` | ordered state | queue id, seq | the ordered queue's | |
  * | `d` | de-duplication | queue id, hash | the ordered queue's | |
@@ -41,7 +40,6 @@ const WILL = 0x57
 const RETAINED = 0x52
 const INBOUND = 0x4e
 const PUBREL = 0x50
-const ATTEMPTS = 0x54
 const ORDERED_INDEX = 0x6f
 const ORDERED_STATE = 0x73
 const DEDUP = 0x64
@@ -193,14 +191,6 @@ export const pubrels: KeyRange = prefix(PUBREL)
 
 export function pubrelFields(key: Buffer): { sessionId: number; seq: number } {
   return { sessionId: getU32(key, 1), seq: getU48(key, 5) }
-}
-
-export function attemptsKey(queueId: number, seq: number): Buffer {
-  return u32u48(ATTEMPTS, queueId, seq)
-}
-
-export function attemptsOf(queueId: number): KeyRange {
-  return ofId(ATTEMPTS, queueId)
 }
 
 /* ---- rows of ordered queues ---- */

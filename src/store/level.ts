@@ -121,26 +121,31 @@ export class LevelDisk implements Disk {
 }
 
 function failed(what: string, error: unknown): AqueductError {
+  if (codeOf(error) === 'LEVEL_CORRUPTION') return damaged(what, error)
   return new AqueductError('store_failed', `${what}: ${textOf(error)}`, { cause: error })
 }
 
 /** abstract-level wraps what LevelDB said: the cause carries the code and the sentence. */
 function openError(folder: string, error: unknown): AqueductError {
-  const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error
-  const code = cause instanceof Error && 'code' in cause ? cause.code : undefined
+  const code = codeOf(error)
   if (code === 'LEVEL_LOCKED') {
     return new AqueductError('store_locked', `${folder} is in use by another process. Stop it or set another store.path.`, {
       cause: error,
     })
   }
-  if (code === 'LEVEL_CORRUPTION') {
-    return new AqueductError(
-      'store_damaged',
-      `${folder} is damaged: ${textOf(cause)}. Nothing was changed. Restore it from a copy, or move it away to start empty.`,
-      { cause: error },
-    )
-  }
-  return failed(`${folder} could not be opened`, cause)
+  return failed(`${folder} could not be opened`, code === undefined ? error : (error as Error).cause)
+}
+
+function damaged(what: string, error: unknown): AqueductError {
+  const todo = 'Nothing was changed. Restore the folder from a copy, or move it away to start empty.'
+  return new AqueductError('store_damaged', `${what}, the store is damaged: ${textOf(error)}. ${todo}`, { cause: error })
+}
+
+/** LevelDB's own code: of the error, or of what abstract-level wraps in one of its own. */
+function codeOf(error: unknown): unknown {
+  if (!(error instanceof Error)) return undefined
+  const inner = error.cause instanceof Error ? error.cause : error
+  return 'code' in inner ? inner.code : undefined
 }
 
 function textOf(error: unknown): string {
