@@ -1,0 +1,94 @@
+/** mosquitto_pub and mosquitto_sub, unchanged, as their users run them. */
+import { spawnSync } from 'node:child_process'
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { startTestApp } from '../support/broker.js'
+import { Child, run } from '../support/processes.js'
+
+const missing = spawnSync('mosquitto_pub', ['--help']).error !== undefined
+
+// Where the package mosquitto-clients is not installed; CI installs it.
+describe.skipIf(missing)('mosquitto clients', () => {
+  let app: Awaited<ReturnType<typeof startTestApp>>
+  const children: Child[] = []
+  beforeAll(async () => {
+    app = await startTestApp()
+  })
+  afterEach(async () => {
+    await Promise.all(children.splice(0).map((child) => child.stop()))
+  })
+  afterAll(() => app.close())
+
+  const at = (): string[] => ['-h', '127.0.0.1', '-p', String(app.mqttPort)]
+  const pub = (...args: string[]) => run('mosquitto_pub', [...at(), ...args])
+
+  /** A subscriber whose subscriptions are in force. */
+  async function sub(id: string, filters: number, ...args: string[]): Promise<Child> {
+    const child = new Child('mosquitto_sub', [...at(), '-i', id, ...args])
+    children.push(child)
+    const ready = (): boolean => (app.broker.state.stored?.sessions.get(id)?.filters?.size ?? 0) >= filters
+    while (!ready()) await new Promise((resolve) => setImmediate(resolve))
+    return child
+  }
+
+  const isHere = (id: string): boolean => [...app.broker.state.connections].some((c) => c.id === id)
+
+  test('a message arrives at each QoS, by MQTT 3.1.1 and 3.1', async () => {
+    for (const version of ['mqttv311', 'mqttv31']) {
+      for (const qos of ['0', '1', '2']) {
+        const child = await sub(`s${version}${qos}`, 1, '-V', version, '-q', qos, '-t', `hello/${version}/+`, '-F', '%t %q %p')
+        await pub('-V', version, '-q', qos, '-t', `hello/${version}/${qos}`, '-m', 'grüße')
+        expect(await child.has(1)).toEqual([`hello/${version}/${qos} ${qos} grüße`])
+        await child.stop()
+      }
+    }
+  })
+
+  test('lines of a file, each a message, in order', async () => {
+    const child = await sub('lines', 1, '-q', '2', '-t', 'lines')
+    const lines = Array.from({ length: 500 }, (_, n) => `line ${n}`)
+    await run('mosquitto_pub', [...at(), '-q', '2', '-t', 'lines', '-l'], `${lines.join('\n')}\n`)
+    expect(await child.has(500)).toEqual(lines)
+  })
+
+  test('-c: what came while it was away comes when it is back', async () => {
+    for (const qos of ['1', '2']) {
+      const id = `away-${qos}`
+      const first = await sub(id, 1, '-c', '-q', qos, '-t', `away/${qos}`)
+      await first.stop()
+      while (isHere(id)) await new Promise((resolve) => setImmediate(resolve))
+      for (let n = 0; n < 5; n++) await pub('-q', qos, '-t', `away/${qos}`, '-m', `m${n}`)
+      const back = await sub(id, 1, '-c', '-q', qos, '-t', `away/${qos}`)
+      expect(await back.has(5)).toEqual(['m0', 'm1', 'm2', 'm3', 'm4'])
+      await back.stop()
+    }
+  })
+
+  test('retained: set, shown, cleared', async () => {
+    await pub('-r', '-q', '1', '-t', 'kept/a', '-m', 'one')
+    await pub('-r', '-q', '1', '-t', 'kept/b', '-m', 'two')
+    const child = await sub('keeper', 1, '-q', '1', '-t', 'kept/+', '-F', '%t %r %p')
+    expect((await child.has(2)).sort()).toEqual(['kept/a 1 one', 'kept/b 1 two'])
+    await pub('-r', '-n', '-q', '1', '-t', 'kept/a')
+    expect((await child.has(3))[2]).toBe('kept/a 0 ')
+    const late = await sub('late', 1, '-q', '1', '-t', 'kept/+', '-F', '%t %r %p')
+    expect(await late.has(1)).toEqual(['kept/b 1 two'])
+  })
+
+  test('a killed client leaves its will, a stopped one does not', async () => {
+    const watcher = await sub('watcher', 1, '-q', '1', '-t', 'wills/#', '-F', '%t %p')
+    const will = (name: string) => ['-t', 'nothing', '--will-topic', `wills/${name}`, '--will-payload', 'gone', '--will-qos', '1']
+    const polite = await sub('polite', 1, ...will('polite'))
+    await polite.stop('SIGTERM')
+    while (isHere('polite')) await new Promise((resolve) => setImmediate(resolve))
+    const killed = await sub('killed', 1, ...will('killed'))
+    await killed.stop('SIGKILL')
+    expect(await watcher.has(1)).toEqual(['wills/killed gone'])
+  })
+
+  test('several filters, and a large payload', async () => {
+    const child = await sub('several', 3, '-q', '1', '-t', 'several/#', '-t', '+/other', '-t', 'c', '-F', '%t %l')
+    for (const topic of ['several/other', 'x/other', 'c', 'd']) await pub('-q', '1', '-t', topic, '-m', 'x')
+    await run('mosquitto_pub', [...at(), '-q', '1', '-t', 'c', '-s'], 'y'.repeat(500_000))
+    expect(await child.has(4)).toEqual(['several/other 1', 'x/other 1', 'c 1', 'c 500000'])
+  })
+})

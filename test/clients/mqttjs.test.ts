@@ -1,0 +1,120 @@
+/** The `mqtt` package for Node, unchanged, over TCP and WebSocket, as MQTT 3.1.1 and 3.1. */
+import mqtt, { type IClientOptions, type MqttClient } from 'mqtt'
+import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
+import { startTestApp } from '../support/broker.js'
+
+let app: Awaited<ReturnType<typeof startTestApp>>
+const open: MqttClient[] = []
+beforeAll(async () => {
+  app = await startTestApp()
+})
+afterEach(async () => {
+  await Promise.all(open.splice(0).map((client) => client.endAsync(true)))
+})
+afterAll(() => app.close())
+
+type Door = 'tcp' | 'ws'
+async function connect(door: Door, o: IClientOptions = {}): Promise<MqttClient> {
+  const url = door === 'tcp' ? `mqtt://127.0.0.1:${app.mqttPort}` : `ws://127.0.0.1:${app.httpPort}/mqtt`
+  const client = await mqtt.connectAsync(url, { reconnectPeriod: 0, ...o })
+  open.push(client)
+  return client
+}
+
+const versions: [Door, 3 | 4][] = [
+  ['tcp', 4],
+  ['ws', 4],
+  ['tcp', 3],
+  ['ws', 3],
+]
+const protocol = (version: 3 | 4): IClientOptions => ({ protocolVersion: version, protocolId: version === 3 ? 'MQIsdp' : 'MQTT' })
+
+test.each(versions)(
+  '%s, protocol level %d: 5,000 messages there and back at each QoS, none lost, none doubled, in order',
+  async (door, version) => {
+    const o = protocol(version)
+    const subscriber = await connect(door, { ...o, clientId: `s-${door}-${version}` })
+    const publisher = await connect(door, { ...o, clientId: `p-${door}-${version}` })
+    const share = version === 4 ? 5000 : 500
+    for (const qos of [0, 1, 2] as const) {
+      const topic = `round/${door}/${version}/${qos}`
+      const got: string[] = []
+      const all = new Promise<void>((resolve) => {
+        subscriber.removeAllListeners('message')
+        subscriber.on('message', (name, payload) => {
+          if (name === topic) got.push(payload.toString())
+          if (got.length === share) resolve()
+        })
+      })
+      expect(await subscriber.subscribeAsync(topic, { qos })).toMatchObject([{ topic, qos }])
+      // At most max_inbound_qos2 may be under way.
+      for (let n = 0; n < share; n += 500)
+        await Promise.all(Array.from({ length: 500 }, (_, i) => publisher.publishAsync(topic, `${n + i}`, { qos })))
+      await all
+      expect(got).toEqual(Array.from({ length: share }, (_, n) => `${n}`))
+      await subscriber.unsubscribeAsync(topic)
+    }
+  },
+  40_000,
+)
+
+test('a stored session over WebSocket: away, back by TCP, nothing missing', async () => {
+  const o: IClientOptions = { clientId: 'mover', clean: false }
+  const first = await connect('ws', o)
+  await first.subscribeAsync('move/#', { qos: 2 })
+  await first.endAsync()
+  const publisher = await connect('tcp')
+  for (let n = 0; n < 100; n++) await publisher.publishAsync(`move/${n % 3}`, `${n}`, { qos: (n % 2) + 1 === 1 ? 1 : 2 })
+  // Its handler must be there before the first message: no connectAsync.
+  const got: string[] = []
+  const back = mqtt.connect(`mqtt://127.0.0.1:${app.mqttPort}`, { ...o, reconnectPeriod: 0 })
+  open.push(back)
+  const present = new Promise<boolean>((resolve) => back.once('connect', (connack) => resolve(connack.sessionPresent)))
+  await new Promise<void>((resolve) =>
+    back.on('message', (_topic, payload) => {
+      if (got.push(payload.toString()) === 100) resolve()
+    }),
+  )
+  expect(await present).toBe(true)
+  // This client shows a QoS 2 message at its PUBREL: the order is one per QoS.
+  for (const rest of [0, 1]) {
+    const numbers = got.map(Number).filter((n) => n % 2 === rest)
+    expect(numbers).toEqual(Array.from({ length: 50 }, (_, n) => 2 * n + rest))
+  }
+})
+
+test('more QoS 2 messages under way than max_inbound_qos2 end the connection', async () => {
+  const client = await connect('tcp', { clientId: 'flood' })
+  const closed = new Promise<void>((resolve) => client.once('close', () => resolve()))
+  const all = Array.from({ length: 1001 }, (_, n) => client.publishAsync('flood', `${n}`, { qos: 2 }).catch(() => {}))
+  await closed
+  await client.endAsync(true)
+  await Promise.all(all)
+})
+
+test('a large message, retained, goes through both doors whole', async () => {
+  const payload = Buffer.alloc(900_000, 'aqueduct ')
+  const publisher = await connect('ws')
+  await publisher.publishAsync('large', payload, { qos: 1, retain: true })
+  for (const door of ['tcp', 'ws'] as const) {
+    const reader = await connect(door)
+    const came = new Promise<[Buffer, boolean]>((resolve) => reader.once('message', (_t, body, p) => resolve([body, p.retain])))
+    await reader.subscribeAsync('large', { qos: 1 })
+    const [body, retain] = await came
+    expect(body.equals(payload)).toBe(true)
+    expect(retain).toBe(true)
+  }
+})
+
+test('a WebSocket that is cut sends the will', async () => {
+  const watcher = await connect('tcp')
+  await watcher.subscribeAsync('ws-will', { qos: 1 })
+  const came = new Promise<string>((resolve) => watcher.once('message', (_t, body) => resolve(body.toString())))
+  const client = await connect('ws', { will: { topic: 'ws-will', payload: Buffer.from('gone'), qos: 1, retain: false } })
+  client.stream.destroy()
+  expect(await came).toBe('gone')
+})
+
+test('a level that is not spoken is refused, and the client is told', async () => {
+  await expect(connect('tcp', { protocolVersion: 5 })).rejects.toThrow(/protocol version/i)
+})
