@@ -6,8 +6,9 @@ import type { BrokerApi, Plugin } from '../../broker/plugin.js'
 import { pubrelFields, pubrels } from '../../store/keys.js'
 import type { DurableQueues } from '../durable-queues/index.js'
 import { type AssignedRow, readAssigned } from './assigned.js'
-import { Outbox, type RetryRules } from './outbox.js'
+import type { RetryRules } from './outbox.js'
 import type { Released } from './released.js'
+import { SessionOutbox } from './session-outbox.js'
 
 export interface QosRetryOptions {
   /** Resend to a 3.1.1 client after so long without an acknowledgement, doubling each time; 0: only when it reconnects. */
@@ -41,7 +42,7 @@ export function qosRetry(options: Partial<QosRetryOptions> = {}): Plugin {
           }
         },
         mailbox(queue, clientId, storage, maybeSent) {
-          const outbox = new Outbox(queue, clientId, storage, rules, maybeSent)
+          const outbox = new SessionOutbox(queue, clientId, storage, rules, maybeSent)
           for (const released of left.get(queue.id) ?? []) outbox.restore(released)
           left.delete(queue.id)
           const rows = given.get(queue.id)

@@ -12,21 +12,19 @@
  * - PUBREL leaves only when PUBREC is stored;
  * - nothing is sent again while bytes of earlier writes are still in our own buffer.
  */
-import type { AckOutcome, Boxed, Deliverer } from '../../broker/ports.js'
+import type { AckOutcome, Deliverer } from '../../broker/ports.js'
 import { FLAG_QOS } from '../../broker/ports.js'
 import type { Clock } from '../../core/clock.js'
-import { hasCode } from '../../core/errors.js'
 import { PACKET_ID_MAX } from '../../core/limits.js'
 import type { Log } from '../../core/log.js'
-import { browse } from '../../queue/browse.js'
-import { PlainQueue } from '../../queue/plain.js'
 import type { Departure, Entry, SessionQueue } from '../../queue/queue.js'
 import { pubrelKey } from '../../store/keys.js'
 import type { MessageView } from '../../store/message.js'
 import type { Waiter } from '../../store/waiter.js'
-import type { DrivenMailbox, SessionStorage } from '../durable-queues/index.js'
-import { AssignedIds, type AssignedRow } from './assigned.js'
+import type { SessionStorage } from '../durable-queues/index.js'
+import type { AssignedIds } from './assigned.js'
 import { Held } from './held.js'
+import { give, type InFlight, take } from './in-flight.js'
 import type { QosRetryOptions } from './index.js'
 import type { Released } from './released.js'
 
@@ -40,36 +38,20 @@ export interface RetryRules extends QosRetryOptions {
 /** Back-off stops doubling here. */
 const RETRY_DOUBLINGS_MAX = 6
 
-class InFlight {
-  entry: Entry | null
-  readonly seq: number
-  /** True once PUBREC came: PUBREL is due or out. */
-  released = false
-  /** PUBREL may go: its PUBREC is stored. */
-  stored = false
-  sentAt: number
-  resends = 0
-  constructor(entry: Entry | null, seq: number, sentAt: number) {
-    this.entry = entry
-    this.seq = seq
-    this.sentAt = sentAt
-  }
-}
-
-export class Outbox implements DrivenMailbox, Waiter {
+export class Outbox implements Waiter {
   readonly queue: SessionQueue
-  private readonly clientId: string
-  private readonly storage: SessionStorage
+  protected readonly clientId: string
+  protected readonly storage: SessionStorage
   private readonly rules: RetryRules
   /** By packet identifier, in the order of sending. Null while nothing is under way, as for most of an idle fleet. */
-  private window: Map<number, InFlight> | null = null
+  protected window: Map<number, InFlight> | null = null
   private held: Held | null = null
   private to: Deliverer | null = null
   /** An entry that was leased and whose bytes are being read from the store. */
   private loading: Entry | null = null
   private pumping = false
   /** Null for nearly all: see there. */
-  private assigned: AssignedIds | null = null
+  protected assigned: AssignedIds | null = null
   /** So many of the first messages may have been sent before the start. */
   private maybeSent: number
 
@@ -106,7 +88,7 @@ export class Outbox implements DrivenMailbox, Waiter {
 
   /** A handshake that the start found in the store. */
   restore({ packetId, seq }: Released): void {
-    const flight = new InFlight(null, seq, 0)
+    const flight = take(null, seq, 0)
     flight.released = true
     flight.stored = true
     this.flights().set(packetId, flight)
@@ -129,6 +111,8 @@ export class Outbox implements DrivenMailbox, Waiter {
   detach(): number {
     this.to = null
     this.queue.onReady = null
+    // Handed out and never sent: that attempt did not happen.
+    if (this.loading !== null) this.queue.release(this.loading, false)
     this.loading = null
     let sent = 0
     if (this.window !== null) {
@@ -136,6 +120,7 @@ export class Outbox implements DrivenMailbox, Waiter {
         if (flight.released) continue
         sent++
         this.window.delete(packetId)
+        give(flight)
       }
       if (this.window.size === 0) this.window = null
     }
@@ -185,7 +170,7 @@ export class Outbox implements DrivenMailbox, Waiter {
   }
 
   /** The entry leaves its queue, and with it the identifier it may have been given. */
-  private leave(entry: Entry, why?: Departure): void {
+  protected leave(entry: Entry, why?: Departure): void {
     this.assigned?.delete(entry.seq)
     this.queue.ack(entry, why)
   }
@@ -202,7 +187,7 @@ export class Outbox implements DrivenMailbox, Waiter {
     }
     const again = this.maybeSent > 0 || entry.attempts > 1 || this.assigned?.wireId(entry.seq) !== undefined
     if (this.maybeSent > 0) this.maybeSent--
-    this.flights().set(packetId, new InFlight(entry, entry.seq, this.rules.coarse_ms()))
+    this.flights().set(packetId, take(entry, entry.seq, this.rules.coarse_ms()))
     if (to.sendPublish(message, entry.flags, packetId, again)) return
     // A hook kept it from this client: it is done with.
     this.window?.delete(packetId)
@@ -242,6 +227,7 @@ export class Outbox implements DrivenMailbox, Waiter {
     }
   }
 
+  /** The message in flight under `packetId`, if its bytes are at hand. */
   sent(packetId: number): { message: MessageView; flags: number } | undefined {
     const entry = this.window?.get(packetId)?.entry ?? null
     const message = entry === null ? undefined : this.queue.read(entry)
@@ -254,6 +240,7 @@ export class Outbox implements DrivenMailbox, Waiter {
     const entry = flight.entry
     if (entry === null || (entry.flags & FLAG_QOS) !== 1) return 'wrong'
     this.window?.delete(packetId)
+    give(flight)
     this.leave(entry)
     this.pump()
     return 'ok'
@@ -284,7 +271,7 @@ export class Outbox implements DrivenMailbox, Waiter {
     return 'ok'
   }
 
-  private storeReceived(packetId: number, seq: number): void {
+  protected storeReceived(packetId: number, seq: number): void {
     const value = Buffer.allocUnsafe(2)
     value.writeUInt16BE(packetId, 0)
     const { journal } = this.storage.store
@@ -298,6 +285,7 @@ export class Outbox implements DrivenMailbox, Waiter {
     if (!flight.released) return 'wrong'
     this.window?.delete(packetId)
     if (this.queue.durable) this.storage.store.journal.del(pubrelKey(this.queue.id, flight.seq))
+    give(flight)
     this.pump()
     return 'ok'
   }
@@ -350,103 +338,8 @@ export class Outbox implements DrivenMailbox, Waiter {
     flight.resends++
   }
 
-  /* ---- seen from outside ---- */
-
-  async *browse(): AsyncGenerator<Boxed> {
-    const { queue } = this
-    if (!(queue instanceof PlainQueue)) return
-    for await (const entry of browse(queue, this.storage.store.messages)) {
-      yield {
-        seq: entry.seq,
-        flags: entry.flags,
-        extra: entry.extra,
-        packetId: this.knownId(entry),
-        read: () => bring(queue, entry),
-      }
-    }
-  }
-
-  private knownId(entry: Entry): number | undefined {
-    const given = this.assigned?.get(entry.seq)
-    if (given !== undefined) return given
-    const id = 1 + (entry.index % PACKET_ID_MAX)
-    return this.window?.get(id)?.entry?.seq === entry.seq ? id : undefined
-  }
-
-  *released(): Generator<number> {
-    if (this.window !== null) for (const [packetId, flight] of this.window) if (flight.released) yield packetId
-  }
-
-  assign(seq: number, packetId: number): void {
-    if (!this.queue.durable) return
-    if (this.assigned === null) this.assigned = new AssignedIds(this.queue.id, this.storage.store.journal)
-    this.assigned.set(seq, packetId)
-  }
-
-  settle(seq: number, received?: number): boolean {
-    const entry = this.take(seq)
-    if (entry === undefined) return false
-    this.leave(entry)
-    if (received !== undefined && this.queue.durable) {
-      const flight = new InFlight(null, seq, 0)
-      flight.released = true
-      this.flights().set(received, flight)
-      this.storeReceived(received, seq)
-    }
-    this.pump()
-    return true
-  }
-
-  /** The leased entry `seq`: in flight already, or leased over those before it, which go back to their places at once. */
-  private take(seq: number): Entry | undefined {
-    for (const [packetId, { entry }] of this.window ?? []) {
-      if (entry?.seq !== seq) continue
-      this.window?.delete(packetId)
-      return entry
-    }
-    const { queue } = this
-    const before: Entry[] = []
-    let entry = queue.lease()
-    while (entry !== undefined && entry.seq < seq) {
-      before.push(entry)
-      entry = queue.lease()
-    }
-    for (const other of before) queue.release(other, false)
-    if (entry === undefined || entry.seq === seq) return entry
-    queue.release(entry, false)
-    return undefined
-  }
-
-  /** What the start found for this session. */
-  restoreAssigned(rows: readonly AssignedRow[]): void {
-    this.assigned = new AssignedIds(this.queue.id, this.storage.store.journal)
-    for (const { seq, packetId } of rows) this.assigned.restore(seq, packetId)
-  }
-
-  forget(): void {
-    this.assigned?.clear()
-    if (this.window === null || !this.queue.durable) return
-    const { journal } = this.storage.store
-    for (const flight of this.window.values()) if (flight.released) journal.del(pubrelKey(this.queue.id, flight.seq))
-  }
-
-  private flights(): Map<number, InFlight> {
+  protected flights(): Map<number, InFlight> {
     if (this.window === null) this.window = new Map()
     return this.window
-  }
-}
-
-/** The message of an entry that nobody leased; undefined when it is gone. */
-async function bring(queue: SessionQueue, entry: Entry): Promise<MessageView | undefined> {
-  try {
-    let message = queue.read(entry)
-    while (message === undefined) {
-      await queue.load(entry)
-      message = queue.read(entry)
-    }
-    return message
-  } catch (error) {
-    if (hasCode(error, 'message_not_found')) return undefined
-    throw error
   }
 }
