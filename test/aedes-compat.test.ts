@@ -254,6 +254,21 @@ describe('authorizePublish', () => {
     expect((await told)[1]).toBe(wrong)
   })
 
+  it('is heard once, however often it answers', async () => {
+    aedes.authorizePublish = (_client, _packet, done) => {
+      done()
+      done()
+      setImmediate(done)
+    }
+    const raw = await RawClient.connect(port, { client_id: 'c1' })
+    await raw.subscribe(['t', 0])
+    raw.publish('t', 'x', { qos: 1 })
+    await raw.ping()
+    await raw.ping()
+    expect(raw.inbox.map((p) => p.type).sort()).toEqual([T.PUBLISH, T.PUBACK])
+    raw.destroy()
+  })
+
   it('is asked about a will with the client that left it, and may change it', async () => {
     const seen: unknown[] = []
     aedes.authorizePublish = (client, packet, done) => {
@@ -343,6 +358,30 @@ describe('authorizeForward', () => {
       expect(never).toEqual([['end', '']])
       expect(changed).toContainEqual(['t', 'for changed: x'])
       expect(plain).toContainEqual(['t', 'x'])
+    },
+  )
+
+  it.each([0, 1, 2] as const)(
+    'may publish while a message of QoS %i is being given out: nobody gets one in place of the other',
+    async (qos) => {
+      let said = false
+      aedes.authorizeForward = (client, packet) => {
+        if (client.id === 's1' && packet.topic === 't' && !said) {
+          said = true
+          aedes.publish({ topic: 'said', payload: 'from the hook', qos: 2 })
+        }
+        return packet
+      }
+      const clients = await Promise.all(['s1', 's2', 's3'].map((id) => connect(id)))
+      await Promise.all(clients.map((client) => client.subscribeAsync(['t', 'said'], { qos: 1 })))
+      const got = clients.map((client) => messages(client, 2))
+      const pub = await connect('pub')
+      await pub.publishAsync('t', 'x', { qos })
+      for (const one of await Promise.all(got))
+        expect(one).toEqual([
+          ['t', 'x'],
+          ['said', 'from the hook'],
+        ])
     },
   )
 
