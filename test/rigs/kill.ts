@@ -4,14 +4,15 @@
  *
  *   npx tsx test/rigs/kill.ts --target aqueduct --rounds 200 --seed 1
  *
- * Options: --target aqueduct|aedes-level|mosquitto, --rounds, --seed, --dir (kept), --set KEY=VALUE (one), --messages, --bytes (usual payload), --short (one line),
+ * Options: --target aqueduct|aedes-level|mosquitto, --rounds, --seed, --dir (kept), --set KEY=VALUE (one), --messages, --bytes (usual payload), --sync-us (slower syncs, by the preload library), --short (one line),
  * --verbose. Exit 1 on any loss, duplicate, inversion, wrong retained message or lost session.
  */
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, realpathSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type Load, type Plan, startLoad } from './lib/load.js'
 import { Options, pause } from './lib/options.js'
+import { buildPreload } from './lib/preload.js'
 import { printTable, total } from './lib/report.js'
 import { Seeded } from './lib/seeded.js'
 import { type Running, type Target, targetNamed } from './lib/target.js'
@@ -40,10 +41,21 @@ class KillRun {
   private readonly world: World
   private readonly messages: number
   private broker: Running
+  private readonly env: Record<string, string>
   kills = 0
   start_ms: number[] = []
 
-  constructor(target: Target, dir: string, random: Seeded, load: Load, world: World, messages: number, broker: Running) {
+  constructor(
+    target: Target,
+    dir: string,
+    random: Seeded,
+    load: Load,
+    world: World,
+    messages: number,
+    broker: Running,
+    env: Record<string, string>,
+  ) {
+    this.env = env
     this.target = target
     this.dir = dir
     this.random = random
@@ -125,7 +137,7 @@ class KillRun {
   }
 
   private async restart(): Promise<void> {
-    this.broker = await this.target.start(this.dir)
+    this.broker = await this.target.start(this.dir, { env: this.env })
     this.start_ms.push(this.broker.start_ms)
   }
 
@@ -147,11 +159,17 @@ async function main(): Promise<boolean> {
   const world = new World()
   const verdicts: Verdict[] = []
   const began = Date.now()
+  const sync_us = o.number('sync-us', 0)
+  const work = mkdtempSync(join(tmpdir(), 'rig-kill-'))
   try {
+    const env: Record<string, string> =
+      sync_us > 0
+        ? { LD_PRELOAD: buildPreload('preload/files.c', work), FILES_DIR: realpathSync(dir), FILES_SYNC_US: String(sync_us) }
+        : {}
     const load = await startLoad({ publishers: 4, window: 150, bytes: o.number('bytes', 160), mix: [3, 4, 4], seed }, (r) =>
       world.note(r),
     )
-    const run = new KillRun(target, dir, random, load, world, messages, await target.start(dir))
+    const run = new KillRun(target, dir, random, load, world, messages, await target.start(dir, { env }), env)
     try {
       await run.begin()
       for (let round = 0; round < rounds; round++) {
@@ -178,6 +196,7 @@ async function main(): Promise<boolean> {
     )
     return isClean(sum)
   } finally {
+    rmSync(work, { recursive: true, force: true })
     if (given === '') rmSync(dir, { recursive: true, force: true })
   }
 }
