@@ -22,7 +22,7 @@ export const EXTENT_SEQUENCES = 4_096
 /** Message bytes collected into one commit before more is made to wait for the next. */
 export const COMMIT_BYTES_MAX = 4 * 1024 * 1024
 /** Rows of recently written or read messages kept in memory. */
-export const ROW_CACHE_BYTES_MAX = 16 * 1024 * 1024
+export const ROW_CACHE_BYTES_MAX = 32 * 1024 * 1024
 /** Entries of one queue whose index is held in memory; the rest is paged in from the store. */
 export const QUEUE_INDEX_ENTRIES_MAX = 8_192
 
