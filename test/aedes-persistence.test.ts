@@ -200,6 +200,24 @@ describe('queued packets', () => {
     })
   })
 
+  it('that a hook adds while a message is being given out do not mix with that message', async () => {
+    await persistence.addSubscriptions({ id: 'dev' }, [{ topic: 'a/#', qos: 1 }])
+    let calls: Promise<void> | undefined
+    aqueduct.aedes.authorizeForward = (client, packet) => {
+      if (client.id === 's1') calls ??= persistence.outgoingEnqueue({ clientId: 'dev', qos: 1 }, message('from the hook'))
+      return packet
+    }
+    await withPort(async (port) => {
+      const clients = await Promise.all(['s1', 's2'].map((id) => MqttClient.connect(port, { client_id: id })))
+      for (const client of clients) await client.subscribe(['a/#', 1])
+      await clients[0].publishAndWait('a/b', 'x', { qos: 1 })
+      for (const client of clients) expect((await client.expect(T.PUBLISH)).payload.toString()).toBe('x')
+      for (const client of clients) client.destroy()
+    })
+    await calls
+    expect(await waiting('dev')).toEqual(['x', 'from the hook'])
+  })
+
   it('are refused for what is no topic, and for identifiers that nothing has', async () => {
     await expect(persistence.outgoingEnqueue({ clientId: 'dev', qos: 1 }, message('x', { topic: 'a/#' }))).rejects.toThrow(
       /topic|wildcard/i,

@@ -2,7 +2,7 @@
  * A working copy of a LevelDB folder that belongs to another program. LevelDB cannot open a folder without writing to it (it takes the lock, replays
  * its log, begins new files), so the original is never opened: data files, which LevelDB never changes, are linked or copied, the few others copied.
  */
-import { copyFile, link, mkdir, readdir, readFile, realpath, stat } from 'node:fs/promises'
+import { copyFile, link, mkdir, readdir, readFile, readlink, realpath, stat } from 'node:fs/promises'
 import { join, relative, sep } from 'node:path'
 import { AqueductError } from '../../core/errors.js'
 
@@ -78,12 +78,25 @@ async function listing(folder: string): Promise<Map<string, string>> {
 
 /** Where the system tells who holds locks (Linux), a database in use is refused before anything is copied. */
 async function refuseLocked(folder: string): Promise<void> {
-  const lock = await stat(join(folder, 'LOCK')).catch(() => undefined)
+  const lock = join(folder, 'LOCK')
+  const found = await stat(lock).catch(() => undefined)
   const locks = await readFile('/proc/locks', 'utf8').catch(() => '')
-  if (lock === undefined) return
-  if (locks.split('\n').some((line) => line.includes('WRITE') && line.includes(`:${lock.ino} `))) {
+  if (found === undefined) return
+  for (const line of locks.split('\n')) {
+    // `1: POSIX  ADVISORY  WRITE 4711 00:2d:1234 0 EOF`; another file system may have a file of the same number.
+    const [, , , , pid, file] = line.split(/ +/)
+    if (file?.endsWith(`:${found.ino}`) !== true || (await hasNotOpen(pid, await realpath(lock)))) continue
     throw new AqueductError('store_locked', `${folder} is open in another process. Stop that broker, then import again.`)
   }
+}
+
+/** True when it can be seen that process `pid` has `path` not open. */
+async function hasNotOpen(pid: string, path: string): Promise<boolean> {
+  const folder = `/proc/${pid}/fd`
+  const open = await readdir(folder).catch(() => undefined)
+  if (open === undefined) return false
+  for (const fd of open) if ((await readlink(join(folder, fd)).catch(() => '')) === path) return false
+  return true
 }
 
 function changing(folder: string): AqueductError {
