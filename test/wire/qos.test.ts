@@ -456,6 +456,53 @@ test('QoS 2 is once to each QoS 2 subscriber, whatever breaks: 300 deliveries ov
   expect(received).toEqual(Array.from({ length: 300 }, (_, n) => `${n}`))
 })
 
+test('a QoS 2 publisher taken over by itself in the middle, 200 times: each message once [MQTT-4.3.3-2] [MQTT-3.1.4-2]', async () => {
+  const reader = await join('race-reader', false, { auto_ack: true })
+  await reader.subscribe(['race', 2])
+  const got: string[] = []
+  reader.onPacket = (p) => {
+    if (p.type === T.PUBLISH) got.push(p.payload.toString())
+  }
+  const hello = packet.connect({ client_id: 'racer', clean: false })
+  let former = await openWith(b.port, hello)
+  await former.expect(T.CONNACK)
+  for (let n = 0; n < 200; n++) {
+    const id = 1 + (n % 50)
+    const heir = await MqttClient.open(b.port, { auto_ack: false })
+    // Both at once: which the broker reads first is its affair.
+    former.send(packet.publish('race', `${n}`, { qos: 2, id }))
+    heir.send(Buffer.concat([hello, packet.publish('race', `${n}`, { qos: 2, id, dup: true }), packet.pubrel(id)]))
+    await heir.expect(T.PUBREC, (p) => p.id === id)
+    await heir.expect(T.PUBCOMP, (p) => p.id === id)
+    former.destroy()
+    former = heir
+  }
+  while (got.length < 200) await reader.ping()
+  await reader.ping()
+  expect(got).toEqual(Array.from({ length: 200 }, (_, n) => `${n}`))
+  await former.disconnect()
+  await reader.disconnect()
+})
+
+test('all 65,535 QoS 2 identifiers open, repeated and dropped with the session: taken once each, and nothing stays', async () => {
+  const wide = await startClocked({ settings: { max_inbound_qos2: 65_535 } })
+  const all = Buffer.concat(Array.from({ length: 65_535 }, (_, i) => packet.publish('open', 'x', { qos: 2, id: i + 1 })))
+  const before = wide.broker.state.stats.received[2]
+  const client = await MqttClient.connect(wide.port, { client_id: 'c', timeout_ms: 15_000 })
+  for (let round = 0; round < 2; round++) {
+    let recs = 0
+    client.onPacket = () => void recs++
+    client.send(all)
+    await client.ping()
+    expect(recs).toBe(65_535)
+  }
+  expect(wide.broker.state.stats.received[2] - before).toBe(65_535)
+  expect(wide.broker.state.stored?.sessions.get('c')?.inbound?.size).toBe(65_535)
+  await client.disconnect()
+  expect(wide.broker.state.stored?.sessions.get('c')).toBeUndefined()
+  await wide.close()
+})
+
 /* ---- what hooks and ends of sessions must not break ---- */
 
 test('a QoS 2 publisher that goes while a hook still thinks is not told later that its message was taken [MQTT-4.3.3-2]', async () => {
