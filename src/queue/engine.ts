@@ -17,7 +17,7 @@ import type { Store } from '../store/store.js'
 import { type Departures, newDepartures } from './departures.js'
 import type { PlainHost } from './host.js'
 import { INDEX_PAGE_ENTRIES } from './index-page.js'
-import { ownCopy, SHARED_WAITING_MAX, SlabCopies } from './own-copy.js'
+import { SHARED_WAITING_MAX, SlabCopies } from './own-copy.js'
 import { Pager } from './paging.js'
 import { PlainQueue } from './plain.js'
 import type { Admission, QueueKind, QueueLimits, SessionQueue } from './queue.js'
@@ -70,8 +70,9 @@ export class Engine implements Admission, PlainHost, Contributor, HeadWriter {
   /* the open message */
   private message: MessageView | undefined
   private copy: MessageView | undefined
-  private lasting: MessageView | undefined
-  private readonly slabs = new SlabCopies()
+  private lastingCopyOfOpen: MessageView | undefined
+  private readonly soon = SlabCopies.soon()
+  private readonly lasting = SlabCopies.lasting()
   private stored = false
 
   constructor(o: EngineOptions) {
@@ -114,7 +115,7 @@ export class Engine implements Admission, PlainHost, Contributor, HeadWriter {
   begin(message: MessageView): void {
     this.message = message
     this.copy = undefined
-    this.lasting = undefined
+    this.lastingCopyOfOpen = undefined
     this.stored = false
     this.log.begin(message)
   }
@@ -137,14 +138,14 @@ export class Engine implements Admission, PlainHost, Contributor, HeadWriter {
 
   /** One copy for all queues in which the open message leaves soon. */
   private sharedCopy(message: MessageView): MessageView {
-    this.copy ??= this.slabs.copy(message)
+    this.copy ??= this.soon.copy(message)
     return this.copy
   }
 
   /** One for all in which it waits. */
   private lastingCopy(message: MessageView): MessageView {
-    this.lasting ??= ownCopy(message)
-    return this.lasting
+    this.lastingCopyOfOpen ??= this.lasting.copy(message)
+    return this.lastingCopyOfOpen
   }
 
   get durable(): boolean {

@@ -1,17 +1,18 @@
 /**
  * Copies of messages for queues in memory, so that no read buffer is held by what waits there.
  *
- * A copy that will leave at once is put behind others in a slab: cheap, but it keeps the slab alive. One that joins a long line gets
- * bytes of its own, so that a slow consumer holds what waits for it and no more: at most SLAB_BYTES × SHARED_WAITING_MAX per queue are
- * held by copies of the first kind.
+ * Copies stand behind one another in slabs: a buffer object per message would cost as much again as a small message. A slab lives as long as
+ * one of its messages, so what leaves soon and what waits in a long line are kept apart: a slow consumer holds slabs of what waits like its
+ * own, and at most SHARED_WAITING_MAX of the others.
  */
 import type { MessageView } from '../store/message.js'
 
-const SLAB_BYTES = 16 * 1024
-/** A larger message is not worth sharing a slab for. */
-const SLAB_MESSAGE_BYTES_MAX = 2 * 1024
-/** So many may wait in a queue before the next gets bytes of its own. */
+/** So many may wait in a queue before the next counts as one that waits long. */
 export const SHARED_WAITING_MAX = 32
+const SOON_SLAB_BYTES = 16 * 1024
+const LASTING_SLAB_BYTES = 64 * 1024
+/** A message larger than this part of a slab has bytes of its own. */
+const SLAB_PART = 8
 
 class OwnMessage implements MessageView {
   readonly buffer: Buffer
@@ -34,21 +35,30 @@ class OwnMessage implements MessageView {
   }
 }
 
-/** A copy with bytes of its own (small ones share Node's pool of 8 KiB with what waits beside them). */
-export function ownCopy(message: MessageView): MessageView {
-  return new OwnMessage(message, Buffer.allocUnsafe(message.end - message.bodyStart), 0)
-}
-
 export class SlabCopies {
   private slab = Buffer.alloc(0)
   private used = 0
+  private readonly slabBytes: number
 
-  /** A copy that shares its bytes' slab with its neighbours. */
+  private constructor(slabBytes: number) {
+    this.slabBytes = slabBytes
+  }
+
+  /** For messages that leave soon. */
+  static soon(): SlabCopies {
+    return new SlabCopies(SOON_SLAB_BYTES)
+  }
+
+  /** For messages that wait in a long line. */
+  static lasting(): SlabCopies {
+    return new SlabCopies(LASTING_SLAB_BYTES)
+  }
+
   copy(message: MessageView): MessageView {
     const bytes = message.end - message.bodyStart
-    if (bytes > SLAB_MESSAGE_BYTES_MAX) return ownCopy(message)
+    if (bytes * SLAB_PART > this.slabBytes) return new OwnMessage(message, Buffer.allocUnsafeSlow(bytes), 0)
     if (this.slab.length - this.used < bytes) {
-      this.slab = Buffer.allocUnsafeSlow(SLAB_BYTES)
+      this.slab = Buffer.allocUnsafeSlow(this.slabBytes)
       this.used = 0
     }
     const at = this.used
