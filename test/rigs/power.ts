@@ -96,9 +96,10 @@ async function record(target: Target, work: string, preload: string, live: strin
     for (const { subscriber } of world.seats) await subscriber.connect(broker.port)
     const settled = await load.settle(0, 15_000)
     await world.drain(1000, 20_000)
-    await pause(200)
     const ended_ns = stamp_ns()
     const verdict = world.close(0, await world.wrongRetained(broker.port), settled.sessions_lost)
+    // In order, so that no operation is without its record.
+    await broker.stop()
     const story = { publishers, bytes: s.bytes, steps, heard, joined }
     return { story, log, began_ns, loaded_ns, ended_ns, verdict, examples: world.examples }
   } finally {
