@@ -4,12 +4,13 @@
  *
  * Always true: `waiting` is in order of index, and every index in it is above all those in the book.
  */
-import type { MessageView } from '../store/message.js'
+import { type MessageView, messageBytes } from '../store/message.js'
 import type { Tally } from './departures.js'
 import { GONE, LeaseBook, QueueEntry } from './entry.js'
 import type { Departure, Entry, QueueCounts, QueueKind, QueueLimits, SessionQueue } from './queue.js'
 
 const CAPACITY_MIN = 8
+const NO_FLAGS = new Uint8Array(0)
 
 export class VolatileQueue implements SessionQueue {
   readonly id: number
@@ -21,8 +22,12 @@ export class VolatileQueue implements SessionQueue {
   private readonly tally: Tally
   private nextIndex = 0
   private bytes = 0
-  /** A ring of entries, or null while nothing waits. */
-  private ring: (QueueEntry | undefined)[] | null = null
+  /** A ring of what waits, or null. An entry is made of it when it is handed out: a long line costs no more objects than it must. */
+  private ring: (MessageView | undefined)[] | null = null
+  /** Flags of what waits, at the same places. */
+  private flags = NO_FLAGS
+  /** By index; nearly nobody has any. */
+  private extras: Map<number, Buffer> | null = null
   private head = 0
   private length = 0
   private book: LeaseBook | null = null
@@ -73,15 +78,14 @@ export class VolatileQueue implements SessionQueue {
   push(view: MessageView, bytes: number, flags: number, extra: Buffer | undefined): void {
     const wasReady = this.hasReady
     const index = this.nextIndex++
-    const entry = new QueueEntry(index, index, flags, extra, bytes, view)
-    let ring = this.ring
-    if (ring === null) {
-      ring = this.ring = new Array<QueueEntry | undefined>(CAPACITY_MIN).fill(undefined)
-      this.head = 0
-    } else if (this.length === ring.length) {
-      ring = this.grow(ring)
+    const ring = this.ringForOneMore()
+    const at = (this.head + this.length) & (ring.length - 1)
+    ring[at] = view
+    this.flags[at] = flags
+    if (extra !== undefined) {
+      this.extras ??= new Map()
+      this.extras.set(index, extra)
     }
-    ring[(this.head + this.length) & (ring.length - 1)] = entry
     this.length++
     this.bytes += bytes
     if (!wasReady && this.onReady !== null) this.onReady()
@@ -170,23 +174,44 @@ export class VolatileQueue implements SessionQueue {
     this.tally[why]++
   }
 
+  /** Takes the oldest waiting message off the ring, as the entry that it now becomes. */
   private shift(): QueueEntry | undefined {
-    const { ring } = this
+    const { ring, head } = this
     if (ring === null || this.length === 0) return undefined
-    const entry = ring[this.head]
-    ring[this.head] = undefined
-    this.head = (this.head + 1) & (ring.length - 1)
+    const index = this.nextIndex - this.length
+    const view = ring[head] as MessageView
+    const entry = new QueueEntry(index, index, this.flags[head], this.takeExtra(index), messageBytes(view), view)
+    ring[head] = undefined
+    this.head = (head + 1) & (ring.length - 1)
     this.length--
     // A burst's ring goes with the burst.
     if (this.length === 0 && ring.length > CAPACITY_MIN * 8) this.ring = null
     return entry
   }
 
-  private grow(ring: (QueueEntry | undefined)[]): (QueueEntry | undefined)[] {
-    const next = new Array<QueueEntry | undefined>(ring.length * 2).fill(undefined)
-    for (let i = 0; i < this.length; i++) next[i] = ring[(this.head + i) & (ring.length - 1)]
+  private takeExtra(index: number): Buffer | undefined {
+    const { extras } = this
+    if (extras === null) return undefined
+    const extra = extras.get(index)
+    extras.delete(index)
+    if (extras.size === 0) this.extras = null
+    return extra
+  }
+
+  private ringForOneMore(): (MessageView | undefined)[] {
+    const { ring } = this
+    if (ring !== null && this.length < ring.length) return ring
+    const capacity = ring === null ? CAPACITY_MIN : ring.length * 2
+    const next = new Array<MessageView | undefined>(capacity).fill(undefined)
+    const flags = new Uint8Array(capacity)
+    for (let i = 0; i < this.length; i++) {
+      const at = (this.head + i) & (this.length - 1)
+      next[i] = (ring as (MessageView | undefined)[])[at]
+      flags[i] = this.flags[at]
+    }
     this.head = 0
     this.ring = next
+    this.flags = flags
     return next
   }
 }
