@@ -4,11 +4,12 @@
  * States: open → failed (a commit failed: nothing is taken any more, `onFailed` was called) → closed; or open → closed. A failed store is
  * closed and opened anew; both may be done any number of times in one process.
  */
-import { mkdir, realpath } from 'node:fs/promises'
+import { realpath } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Clock } from '../core/clock.js'
 import { AqueductError } from '../core/errors.js'
 import type { Log } from '../core/log.js'
+import { clearLeftovers, makeDatabase, makeFolder, syncFolder } from './create.js'
 import type { Disk, Durability } from './disk.js'
 import { checkFolder } from './folder.js'
 import { Journal } from './journal.js'
@@ -130,20 +131,36 @@ class OpenStore implements Store {
 
 async function openDisk(o: StoreOptions): Promise<{ disk: Disk; unlock: () => void }> {
   if (o.durability === 'memory') return { disk: new MemoryDisk(), unlock: () => {} }
-  const folder = join(o.path, 'level')
   try {
-    await mkdir(folder, { recursive: true, mode: 0o700 })
+    await makeFolder(o.path)
   } catch (error) {
-    const why = error instanceof Error ? error.message : String(error)
-    throw new AqueductError('store_failed', `The folder of store.path could not be made: ${why}`, { cause: error })
+    throw cannotMake(error)
   }
-  const real = await realpath(folder)
-  const unlock = lockFolder(real, o.path)
+  const path = await realpath(o.path)
+  const folder = join(path, 'level')
+  const unlock = lockFolder(folder, o.path)
   try {
-    await checkFolder(o.path, real)
-    return { disk: await openLevelDisk(real), unlock }
+    await makeDatabase(path, async (aside) => (await openLevelDisk(aside)).close()).catch((error) => {
+      throw error instanceof AqueductError ? error : cannotMake(error)
+    })
+    await checkFolder(path, folder)
+    const disk = await openLevelDisk(folder)
+    // LevelDB renames CURRENT at each open and leaves it at that.
+    try {
+      await syncFolder(folder)
+      await clearLeftovers(path)
+    } catch (error) {
+      await disk.close().catch(() => {})
+      throw new AqueductError('store_failed', `${folder} cannot be flushed to the disk`, { cause: error })
+    }
+    return { disk, unlock }
   } catch (error) {
     unlock()
     throw error
   }
+}
+
+function cannotMake(error: unknown): AqueductError {
+  const why = error instanceof Error ? error.message : String(error)
+  return new AqueductError('store_failed', `The folder of store.path could not be made: ${why}`, { cause: error })
 }
