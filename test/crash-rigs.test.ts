@@ -1,5 +1,5 @@
 /** The rigs' own judgement: an oracle that misses a loss is worse than none. */
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, describe, expect, it } from 'vitest'
@@ -121,7 +121,8 @@ describe('the shadow folder', () => {
     shadow.advance(at)
     const to = join(folder, 'cut')
     shadow.write(to, random)
-    return Object.fromEntries(readdirSync(to).map((name) => [name, readFileSync(join(to, name), 'utf8')]))
+    const files = readdirSync(to, { recursive: true, encoding: 'utf8' }).filter((name) => statSync(join(to, name)).isFile())
+    return Object.fromEntries(files.map((name) => [name, readFileSync(join(to, name), 'utf8')]))
   }
 
   const story: Line[] = [
@@ -158,6 +159,18 @@ describe('the shadow folder', () => {
     ]
     expect(Object.keys(cut(more, 10))).toEqual(['a'])
     expect(Object.keys(cut(more, 10, undefined, true))).toEqual(['a', 'b'])
+  })
+
+  it('moves what is in a folder when the folder that holds it is synced', () => {
+    const aside: Line[] = [
+      ['open', 1, 2, 1, 3, '/d/new/a'],
+      ['write', 3, 4, 1, 0, 'one'],
+      ['sync', 5, 6, 1, 0, ''],
+      ['rename', 7, 8, 0, 0, '/d/new\0/d/old'],
+      ['dirsync', 9, 10, 0, 0, '/d'],
+    ]
+    expect(Object.keys(cut(aside, 9))).toEqual(['new/a'])
+    expect(Object.keys(cut(aside, 10))).toEqual(['old/a'])
   })
 
   it('keeps at least what was safe, and never more than was written, when it tears', () => {

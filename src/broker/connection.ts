@@ -131,7 +131,8 @@ export class Connection extends EventEmitter implements TransportHandler, Delive
   }
 
   get packetBytesMax(): number {
-    return this.phase === 'connected' ? this.state.settings.max_packet_bytes : PACKET_BYTES_BEFORE_CONNECT_MAX
+    const { max_packet_bytes } = this.state.settings
+    return this.phase === 'connected' ? max_packet_bytes : Math.min(max_packet_bytes, PACKET_BYTES_BEFORE_CONNECT_MAX)
   }
 
   /** Input waits from here on: a hook or a commit must answer first. */
@@ -217,6 +218,7 @@ export class Connection extends EventEmitter implements TransportHandler, Delive
   }
 
   drained(): void {
+    this.output.stalled = false
     if (this.phase !== 'connected') return
     this.more()
     this.flush()
@@ -244,6 +246,8 @@ export class Connection extends EventEmitter implements TransportHandler, Delive
   get writable(): boolean {
     const { max_output_bytes } = this.state.settings
     const { output, transport } = this
+    // Asked for each message: the usual answer comes without asking the socket.
+    if (!output.stalled && output.bytes < max_output_bytes) return true
     if (output.bytes + transport.pendingBytes < max_output_bytes) return true
     if (output.bytes > 0 && transport.pendingBytes < max_output_bytes) output.flush()
     return transport.pendingBytes < max_output_bytes

@@ -77,7 +77,7 @@ function handleAck(c: Connection, frame: Frame, buf: Buffer): void {
   }
   const mailbox = c.session?.mailbox
   if (mailbox === undefined) return
-  const heard = type !== PUBREC && c.state.hooks.listens('ack')
+  const heard = type !== PUBREC && c.state.hooks.hearsAck
   const packet = heard ? ackedPacket(c, type, packetId) : null
   let outcome: AckOutcome
   if (type === PUBACK) outcome = mailbox.acked(packetId)

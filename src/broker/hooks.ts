@@ -63,6 +63,7 @@ export interface AedesInstance {
   published(packet: object, client: unknown, done: Callback): void
   emit(event: string, ...values: unknown[]): boolean
   listenerCount(event: string): number
+  on(event: string, listener: (event: string) => void): unknown
 }
 
 export type HookDefaults = Pick<
@@ -78,9 +79,21 @@ export class Hooks {
   /** True while a hook or listener runs in the middle of an admission: what it publishes must wait its turn. */
   busy = false
 
+  /** Does anybody listen for these? Known without asking, since it is asked for each message. */
+  hearsPublish = false
+  hearsAck = false
+
   constructor(aedes: AedesInstance, defaults: HookDefaults) {
     this.aedes = aedes
     this.defaults = defaults
+    const { watch } = this
+    aedes.on('newListener', (event) => watch(event, true))
+    aedes.on('removeListener', (event) => watch(event, this.listens(event)))
+  }
+
+  private readonly watch = (event: string, heard: boolean): void => {
+    if (event === 'publish') this.hearsPublish = heard
+    else if (event === 'ack') this.hearsAck = heard
   }
 
   get gatesConnect(): boolean {
@@ -100,7 +113,7 @@ export class Hooks {
   }
 
   get observesPublish(): boolean {
-    return this.aedes.published !== this.defaults.published || this.aedes.listenerCount('publish') > 0
+    return this.hearsPublish || this.aedes.published !== this.defaults.published
   }
 
   listens(event: string): boolean {

@@ -53,6 +53,8 @@ export class SlabPool {
 }
 
 export class Output {
+  /** The transport holds bytes that the kernel did not take; it says when they have left, and then this is set back. */
+  stalled = false
   private slab: Buffer | null = null
   private length = 0
   /** A stretch of the read buffer that is to be sent as it came: neighbouring packets make one stretch and one copy. */
@@ -133,6 +135,7 @@ export class Output {
     this.slab = null
     this.length = 0
     if (taken) this.pool.give(slab)
+    else this.stalled = true
   }
 
   /** The connection is gone: what was not written never will be. */

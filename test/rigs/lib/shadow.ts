@@ -108,7 +108,8 @@ class FileState {
 interface NameChange {
   from: string | null
   to: string | null
-  file: FileState
+  /** Null when `from` and `to` are folders: all that is in them moves. */
+  file: FileState | null
   after: number
 }
 
@@ -187,8 +188,7 @@ export class Shadow {
     else if (op === OP.truncate) this.handles.get(handle)?.changes.push({ offset: operation.offset, data: null })
     else if (op === OP.rename) {
       const [from, to] = text.split('\0')
-      const file = this.names.get(from)
-      if (file !== undefined) this.change({ from, to, file, after: operation.after })
+      this.change({ from, to, file: this.names.get(from) ?? null, after: operation.after })
     } else if (op === OP.unlink) {
       const file = this.names.get(text)
       if (file !== undefined) this.change({ from: text, to: null, file, after: operation.after })
@@ -228,11 +228,34 @@ export class Shadow {
       if (which(change)) rename(this.safe_names, change)
       else rest.push(change)
     }
+    // What happened in a folder before it was renamed, and is not safe yet, is now about the same files in the new place.
+    for (const { from, to, file } of this.pending) {
+      if (file !== null || from === null || to === null || rest.some((c) => c.file === null && c.from === from)) continue
+      for (const change of rest) {
+        change.from = moved(change.from, from, to)
+        change.to = moved(change.to, from, to)
+      }
+    }
     this.pending = rest
   }
 }
 
 function rename(names: Map<string, FileState>, { from, to, file }: NameChange): void {
+  if (file === null) {
+    if (from === null || to === null) return
+    for (const [path, inside] of [...names]) {
+      const target = moved(path, from, to) as string
+      if (target === path) continue
+      names.delete(path)
+      names.set(target, inside)
+    }
+    return
+  }
   if (from !== null && names.get(from) === file) names.delete(from)
   if (to !== null) names.set(to, file)
+}
+
+/** Where `path` is after the folder `from` became `to`. */
+function moved(path: string | null, from: string, to: string): string | null {
+  return path?.startsWith(`${from}/`) === true ? to + path.slice(from.length) : path
 }
