@@ -191,7 +191,7 @@ export class Pager {
 
   private async deleteStale(byId: (id: number) => PlainQueue | undefined): Promise<void> {
     const { disk, journal, pageEntries } = this.o
-    for await (const { key } of disk.scan(allIndexPages)) {
+    for await (const { key } of disk.scan(allIndexPages, { keysOnly: true })) {
       if (this.closed) return
       const { queueId, firstIndex } = indexPageFields(key)
       const queue = byId(queueId)

@@ -44,6 +44,8 @@ export interface ScanOptions {
   readonly reverse?: boolean
   /** Rows at most. */
   readonly limit?: number
+  /** Only keys are wanted: every value is empty. */
+  readonly keysOnly?: boolean
 }
 
 export type Durability = 'fsync' | 'os' | 'memory'

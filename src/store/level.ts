@@ -14,6 +14,8 @@ import type { Disk, KeyRange, Op, Row, ScanOptions } from './disk.js'
 const SCAN_ROWS = 256
 const SCAN_BYTES = 128 * 1024
 
+const NO_VALUE = Buffer.alloc(0)
+
 type Database = ClassicLevel<Buffer, Buffer>
 
 /** Opens (or makes) the database in `folder`, which exists. Rejects with `store_locked`, `store_damaged` or `store_failed`. */
@@ -82,6 +84,7 @@ export class LevelDisk implements Disk {
       lt: range.lt,
       limit: options.limit ?? -1,
       reverse: options.reverse ?? false,
+      values: options.keysOnly !== true,
       highWaterMarkBytes: SCAN_BYTES,
       fillCache: false,
     })
@@ -89,7 +92,7 @@ export class LevelDisk implements Disk {
       for (;;) {
         const rows = await iterator.nextv(SCAN_ROWS)
         if (rows.length === 0) return
-        for (const [key, value] of rows) yield { key, value }
+        for (const [key, value] of rows) yield { key, value: value ?? NO_VALUE }
       }
     } catch (error) {
       throw error instanceof AqueductError ? error : failed(`A read from ${this.folder} failed`, error)

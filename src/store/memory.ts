@@ -9,6 +9,7 @@ import { AqueductError } from '../core/errors.js'
 import type { Disk, KeyRange, Op, Row, ScanOptions } from './disk.js'
 
 const CHUNK_ROWS_MAX = 512
+const NO_VALUE = Buffer.alloc(0)
 
 interface Chunk {
   /** Keys as one character a byte: comparing these is comparing the bytes. */
@@ -52,7 +53,7 @@ export class MemoryDisk implements Disk {
       if (row === undefined || row.key < low || row.key >= high) return
       if (options.reverse === true) high = row.key
       else low = `${row.key}\0`
-      yield { key: Buffer.from(row.key, 'latin1'), value: row.value }
+      yield { key: Buffer.from(row.key, 'latin1'), value: options.keysOnly === true ? NO_VALUE : row.value }
     }
   }
 

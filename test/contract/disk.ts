@@ -73,6 +73,13 @@ export function diskContract(name: string, make: () => Promise<{ disk: Disk; rem
       await disk.write([del('a')], true)
     })
 
+    test('a scan for keys only has no values', async () => {
+      await disk.write([put('a', 'one'), put('b', 'two')], true)
+      const rows: string[] = []
+      for await (const { key, value } of disk.scan(range('a', 'z'), { keysOnly: true })) rows.push(`${key}:${value}`)
+      expect(rows).toEqual(['a:', 'b:'])
+    })
+
     test('many rows come whole and in order', async () => {
       const n = 3_000
       const key = (i: number): string => `k${String(i).padStart(5, '0')}`
