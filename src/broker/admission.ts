@@ -9,28 +9,39 @@ import { topicFault } from '../topics/names.js'
 import { type Inbound, inboundOf } from './message.js'
 import { FLAG_RETAIN } from './ports.js'
 import type { Route } from './routes.js'
+import type { Space } from './spaces.js'
 import type { BrokerState, Stored } from './state.js'
 
 /** What became of a message. A positive number is the commit group that its acknowledgement waits for. */
 export const ADMITTED = 0
 /** The disk is nearly full and the message has stored copies: nothing of it was taken. */
 export const REFUSED_FULL = -1
+/** A queue that must have the message has no room for it: nothing of it was taken. */
+export const REFUSED_QUOTA = -2
+/** Its topic is in a reserved space where there is nothing of that name: nobody gets it. MQTT 3.1.1 has no word for that and acknowledges it. */
+export const DROPPED = -3
 
 /**
- * Admits `m` (usually `state.inbound`). Returns the commit group to wait for, ADMITTED when nothing of it is stored, or REFUSED_FULL.
+ * Admits `m` (usually `state.inbound`). Returns the commit group to wait for, ADMITTED when nothing of it is stored, or one of the refusals.
  */
 export function admit(state: BrokerState, stored: Stored, m: Inbound): number {
+  if (m.topic.dollar) {
+    const space = state.spaces.of(m.topic.name)
+    if (space?.publish !== undefined) return toSpace(state, stored, m, space)
+  }
   const route = state.routes.of(m.topic)
   const { store } = stored
+  const takers = route.takers.length
   // An empty retained message only takes something away: that passes on a full disk, too.
   const keeps = m.retain && m.payloadStart < m.end
-  if ((keeps || (m.qos > 0 && route.durable > 0)) && store.full) {
+  if ((keeps || (m.qos > 0 && route.durable + takers > 0)) && store.full) {
     state.stats.refusedFull++
     if (m.qos > 0) return REFUSED_FULL
   }
-  let durable = false
+  for (let i = 0; i < takers; i++) if (!route.takers[i].allows(m)) return REFUSED_QUOTA
+  let durable = takers > 0 && toTakers(stored, m, route)
   if (m.qos > 0) {
-    if (route.sessions.length > 0) durable = toSessions(stored, m, route)
+    if (route.sessions.length > 0 && toSessions(stored, m, route, durable)) durable = true
   } else {
     sendQos0(route, m)
   }
@@ -40,12 +51,45 @@ export function admit(state: BrokerState, stored: Stored, m: Inbound): number {
   return durable ? store.journal.openGroup : ADMITTED
 }
 
-function toSessions(stored: Stored, m: Inbound, route: Route): boolean {
+/** A message for a reserved topic: that space alone gets it. */
+function toSpace(state: BrokerState, stored: Stored, m: Inbound, space: Space): number {
+  if (stored.store.full) {
+    state.stats.refusedFull++
+    if (m.qos > 0) return REFUSED_FULL
+  }
+  const outcome = space.publish?.(m) ?? DROPPED
+  if (outcome === DROPPED) state.stats.droppedReserved++
+  else if (outcome >= 0) state.stats.received[m.qos]++
+  return outcome
+}
+
+/** The publisher's own identifier row makes its PUBREC wait, too. */
+function publisherStored(m: Inbound): boolean {
+  return m.qos === 2 && m.publisher !== null && m.publisher.durable
+}
+
+function toTakers(stored: Stored, m: Inbound, route: Route): boolean {
+  const { takers } = route
+  // Nothing is stored of a message without an answer while the disk is nearly full.
+  if (m.qos === 0 && stored.store.full) return false
+  stored.mailboxes.begin(m)
+  let held = m.qos === 2 && (route.durable > 0 || publisherStored(m))
+  let durable = false
+  for (let i = 0; i < takers.length; i++) {
+    if (!takers[i].take(m, held)) continue
+    durable = true
+    held = m.qos === 2
+  }
+  return durable
+}
+
+/** `durable`: something of the message is stored already, so that QoS 2 copies in memory must wait for the commit. */
+function toSessions(stored: Stored, m: Inbound, route: Route, durable: boolean): boolean {
   const { mailboxes } = stored
   const { sessions, options } = route
-  let begun = false
-  // The publisher's own identifier row makes its PUBREC wait, too.
-  const publisherStored = m.qos === 2 && m.publisher !== null && m.publisher.durable
+  // Takers opened the message.
+  let begun = route.takers.length > 0
+  const waits = durable || publisherStored(m)
   for (let i = 0; i < sessions.length; i++) {
     const option = options[i]
     const session = sessions[i]
@@ -61,7 +105,7 @@ function toSessions(stored: Stored, m: Inbound, route: Route): boolean {
       mailboxes.begin(m)
     }
     const flags = option.retainAsPublished && m.retain ? qos | FLAG_RETAIN : qos
-    mailboxes.append(session.mailbox, flags, qos === 2 && (publisherStored || mailboxes.durable))
+    mailboxes.append(session.mailbox, flags, qos === 2 && (waits || mailboxes.durable))
   }
   return begun && mailboxes.durable
 }

@@ -10,10 +10,11 @@ import { type Random, systemRandom } from '../core/random.js'
 import { isMqttUtf8 } from '../mqtt/utf8.js'
 import type { Store } from '../store/store.js'
 import { TopicTable } from '../topics/interned.js'
+import { admitOutgoing } from './admission.js'
 import { Connection } from './connection.js'
 import type { AedesInstance } from './hooks.js'
 import { AedesPersistence } from './persistence.js'
-import type { BrokerApi, Plugin } from './plugin.js'
+import type { BrokerApi, OpenStep, Plugin } from './plugin.js'
 import type { OpenMailboxes } from './ports.js'
 import { RetainedMessages } from './retained.js'
 import { Routes } from './routes.js'
@@ -74,7 +75,7 @@ export async function createBroker(o: BrokerOptions): Promise<Broker> {
     routes: new Routes(topics),
   })
   const aedes = createAedes(state, new AedesPersistence(state), o.aedes ?? {}, o.attachStream)
-  const { openMailboxes, closing, shared } = await setUp(o.plugins, aedes, state)
+  const { openMailboxes, opening, closing, shared } = await setUp(o.plugins, aedes, state)
   await aedes.listen()
   const sweep = startSweep(state)
   return {
@@ -82,7 +83,7 @@ export async function createBroker(o: BrokerOptions): Promise<Broker> {
     state,
     offer: <T>(name: string) => shared.get(name) as T | undefined,
     accept: (transport) => new Connection(state, transport, aedes),
-    open: (store) => openOn(state, store, openMailboxes),
+    open: (store) => openOn(state, store, openMailboxes, opening),
     suspend: () => suspend(state),
     async close() {
       sweep.cancel()
@@ -99,9 +100,15 @@ async function setUp(
   plugins: readonly Plugin[],
   aedes: AedesInstance,
   state: BrokerState,
-): Promise<{ openMailboxes: OpenMailboxes; closing: (() => void | Promise<void>)[]; shared: ReadonlyMap<string, unknown> }> {
+): Promise<{
+  openMailboxes: OpenMailboxes
+  opening: readonly OpenStep[]
+  closing: (() => void | Promise<void>)[]
+  shared: ReadonlyMap<string, unknown>
+}> {
   const shared = new Map<string, unknown>()
   const ready = new Set<string>()
+  const opening: OpenStep[] = []
   const closing: (() => void | Promise<void>)[] = []
   let openMailboxes: OpenMailboxes | undefined
   const api: BrokerApi = {
@@ -119,7 +126,15 @@ async function setUp(
       if (!shared.has(name)) throw new AqueductError('internal', `no plugin offers "${name}"`)
       return shared.get(name) as T
     },
+    onOpen: (fn) => opening.push(fn),
     onClose: (fn) => closing.push(fn),
+    serve: (level, space) => state.spaces.serve(level, space),
+    addTaker: (taker) => state.routes.addTaker(taker),
+    removeTaker: (taker) => state.routes.removeTaker(taker),
+    publish(message) {
+      if (state.stored === null) throw new AqueductError('store_failed', 'The store is not open.')
+      return admitOutgoing(state, state.stored, message, null)
+    },
   }
   for (const plugin of plugins) {
     const missing = plugin.needs?.find((name) => !ready.has(name))
@@ -129,13 +144,20 @@ async function setUp(
   }
   if (openMailboxes === undefined)
     throw new AqueductError('internal', 'no plugin keeps the messages of sessions: add durable-queues')
-  return { openMailboxes, closing, shared }
+  return { openMailboxes, opening, closing, shared }
 }
 
-async function openOn(state: BrokerState, store: Store, openMailboxes: OpenMailboxes): Promise<Found> {
+async function openOn(
+  state: BrokerState,
+  store: Store,
+  openMailboxes: OpenMailboxes,
+  opening: readonly OpenStep[],
+): Promise<Found> {
   const mailboxes = await openMailboxes(store)
+  // Before sessions and their subscriptions are read, and before wills are published.
+  for (const fn of opening) await fn(store, mailboxes)
   const retained = new RetainedMessages(store.journal, store.disk)
-  const sessions = new Sessions(store.journal, mailboxes, state.routes)
+  const sessions = new Sessions(store.journal, mailboxes, state.routes, state.spaces)
   await retained.load()
   await sessions.load(store, state.clock.now(), state.settings.session_expiry_s)
   // After the waiters of a commit have put their answers together, these leave in one write per connection.

@@ -5,8 +5,15 @@
 import type { Clock } from '../core/clock.js'
 import type { Log } from '../core/log.js'
 import type { Random } from '../core/random.js'
+import type { Store } from '../store/store.js'
+import type { Outgoing } from './admission.js'
 import type { AedesInstance } from './hooks.js'
-import type { OpenMailboxes } from './ports.js'
+import type { Mailboxes, OpenMailboxes } from './ports.js'
+import type { Space } from './spaces.js'
+import type { Taker } from './taker.js'
+
+/** Run for each store that is opened, before sessions are read. What it kept of an earlier store is gone. */
+export type OpenStep = (store: Store, mailboxes: Mailboxes) => void | Promise<void>
 
 export interface Plugin {
   readonly name: string
@@ -29,6 +36,18 @@ export interface BrokerApi {
   share(name: string, value: unknown): void
   /** What the plugin `name` offers. Throws when it is not there. */
   use<T>(name: string): T
+  /** Run each time a store was opened, in order of registration: read what the plugin keeps in it, make takers anew. */
+  onOpen(fn: OpenStep): void
+  /** Says that topics and filters of a reserved first level (`$queue`) are this plugin's. Once, in `setup`. */
+  serve(level: string, space: Space): void
+  /** From now on `taker` gets a copy of each message that matches. Takers are gone with their store: make them in `onOpen`. */
+  addTaker(taker: Taker): void
+  removeTaker(taker: Taker): void
+  /**
+   * Publishes a message from inside, as from a client that nobody may refuse: the commit group to wait for, a refusal of `admit`, or a sentence
+   * why the topic is none. Not in the middle of an admission.
+   */
+  publish(message: Outgoing): number | string
   /** Run when the broker closes, in reverse order of registration. */
   onClose(fn: () => void | Promise<void>): void
 }

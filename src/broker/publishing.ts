@@ -4,14 +4,12 @@ import type { Frame } from '../mqtt/frame.js'
 import { PublishFields, readPublish } from '../mqtt/publish.js'
 import { inboundKey } from '../store/keys.js'
 import type { Topic } from '../topics/interned.js'
-import { admit, REFUSED_FULL } from './admission.js'
+import { admit, DROPPED } from './admission.js'
 import type { Connection } from './connection.js'
 import type { Session } from './session.js'
 import type { Stored } from './state.js'
 
 const fields = new PublishFields()
-/** First levels that clients may not publish to; what they send there is acknowledged, dropped and counted. */
-const reservedLevels = new Set(['$SYS', '$dead', '$share', '$queue', '$delayed'])
 
 export function handlePublish(c: Connection, buf: Buffer, frame: Frame, packetStart: number): void {
   const { state } = c
@@ -29,7 +27,7 @@ export function handlePublish(c: Connection, buf: Buffer, frame: Frame, packetSt
   if (stored === null) return
   const { qos, packetId } = fields
   if (qos === 2 && !isFresh(c, packetId)) return
-  if (topic.dollar && isReserved(topic)) {
+  if (topic.dollar && state.spaces.isClosed(topic.name)) {
     state.stats.droppedReserved++
     if (qos === 2) claim(c, stored, packetId)
     acknowledge(c, stored, qos, packetId, 0)
@@ -62,13 +60,13 @@ function finishPublish(c: Connection, stored: Stored, qos: number, packetId: num
   // Not before a hook has answered: a publisher that goes meanwhile must not be told later that its message was taken.
   if (qos === 2) claim(c, stored, packetId)
   const group = admit(c.state, stored, c.state.inbound)
-  if (group === REFUSED_FULL) {
+  if (group < 0 && group !== DROPPED) {
     // MQTT 3.1.1 has no refusal: closing is the only honest answer, as nothing was stored.
     if (qos === 2) release(c, stored, packetId)
-    c.fault(Reason.quota_exceeded, 'the disk is nearly full')
+    if (qos > 0) c.fault(Reason.quota_exceeded, 'there is no room for this message')
     return
   }
-  if (qos > 0) acknowledge(c, stored, qos, packetId, group)
+  if (qos > 0) acknowledge(c, stored, qos, packetId, Math.max(group, 0))
 }
 
 function acknowledge(c: Connection, stored: Stored, qos: number, packetId: number, group: number): void {
@@ -121,16 +119,6 @@ export function handlePubrel(c: Connection, packetId: number): void {
   const released = release(c, stored, packetId)
   const wait = released && (c.session as Session).durable
   c.answer((PUBCOMP << 16) | packetId, wait ? stored.store.journal.openGroup : 0)
-}
-
-function isReserved(topic: Topic): boolean {
-  return isReservedName(topic.name)
-}
-
-/** True for a topic that clients may not publish to. */
-export function isReservedName(name: string): boolean {
-  const slash = name.indexOf('/')
-  return reservedLevels.has(slash < 0 ? name : name.slice(0, slash))
 }
 
 /** A program's `authorizePublish` decides; it may change topic and payload. What it sees and what waits for it are copies. */

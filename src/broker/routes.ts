@@ -5,6 +5,7 @@
 import type { Topic, TopicTable } from '../topics/interned.js'
 import { Router } from '../topics/router.js'
 import { Listener, mergeOptions, type Session, type Subscriber, type SubscriptionOptions } from './session.js'
+import { Taker } from './taker.js'
 
 export interface Route {
   /** Durable sessions first: whether a message has stored copies is known before any volatile copy is made. */
@@ -13,6 +14,7 @@ export interface Route {
   /** How many of `sessions` are durable. */
   readonly durable: number
   readonly listeners: Listener[]
+  readonly takers: Taker[]
 }
 
 /** What one subscriber adds to a route, and a route without any. */
@@ -25,6 +27,7 @@ export class Routes {
   private router = new Router<Subscriber, SubscriptionOptions>(mergeOptions)
   private versionBase = 0
   private readonly listeners = new Set<Listener>()
+  private readonly takers = new Set<Taker>()
 
   constructor(topics: TopicTable) {
     this.topics = topics
@@ -57,16 +60,27 @@ export class Routes {
     this.router.remove(listener.filter, listener)
   }
 
-  /** Subscriptions of sessions. */
-  get subscriptions(): number {
-    return this.router.subscriptions - this.listeners.size
+  /** From the next message on, `taker` gets what matches its filter; what was admitted before it never does. */
+  addTaker(taker: Taker): void {
+    this.takers.add(taker)
+    this.router.add(taker.filter, taker, listenerOptions)
   }
 
-  /** Forgets every session, as after a store that failed; listeners of this process stay. */
+  removeTaker(taker: Taker): void {
+    if (this.takers.delete(taker)) this.router.remove(taker.filter, taker)
+  }
+
+  /** Subscriptions of sessions. */
+  get subscriptions(): number {
+    return this.router.subscriptions - this.listeners.size - this.takers.size
+  }
+
+  /** Forgets every session and taker, as after a store that failed; listeners of this process stay. */
   forgetSessions(): void {
     // A new table has a version of its own: routes kept on topics must not be taken for fresh.
     this.versionBase = this.version + 1
     this.router = new Router<Subscriber, SubscriptionOptions>(mergeOptions)
+    this.takers.clear()
     for (const listener of this.listeners) this.router.add(listener.filter, listener, listenerOptions)
   }
 
@@ -76,9 +90,11 @@ export class Routes {
     const volatile: Session[] = []
     const volatileOptions: SubscriptionOptions[] = []
     const listeners: Listener[] = []
+    const takers: Taker[] = []
     for (const match of this.router.match(topic.name)) {
       const subscriber = match.subscriber
       if (subscriber instanceof Listener) listeners.push(subscriber)
+      else if (subscriber instanceof Taker) takers.push(subscriber)
       else if (subscriber.durable) {
         sessions.push(subscriber)
         options.push(match.options)
@@ -92,7 +108,7 @@ export class Routes {
       sessions.push(volatile[i] as Session)
       options.push(volatileOptions[i] as SubscriptionOptions)
     }
-    const route: Route = { sessions, options, durable, listeners }
+    const route: Route = { sessions, options, durable, listeners, takers }
     // The table is bounded by bytes, too; a route is part of what a topic costs. Only growth is charged: topics are matched again and again.
     const before = (topic.route as Route | undefined)?.sessions.length ?? -1
     if (sessions.length > before) this.topics.charge(ROUTE_BYTES * (sessions.length - before))

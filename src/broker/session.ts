@@ -4,6 +4,7 @@
  */
 import type { Connection } from './connection.js'
 import type { Mailbox } from './ports.js'
+import type { Taker } from './taker.js'
 
 export interface SubscriptionOptions {
   readonly qos: 0 | 1 | 2
@@ -81,4 +82,4 @@ export class Listener {
 }
 
 /** Whoever the routing table knows. */
-export type Subscriber = Session | Listener
+export type Subscriber = Session | Listener | Taker

@@ -11,6 +11,7 @@ import type { Mailboxes } from './ports.js'
 import { readSessionRecord, readSubscriptionRecord, writeSessionRecord, writeSubscriptionRecord } from './records.js'
 import type { Routes } from './routes.js'
 import { Session, type SubscriptionOptions } from './session.js'
+import { isServedOnly, type Spaces } from './spaces.js'
 
 export interface OpenedSession {
   readonly session: Session
@@ -25,13 +26,15 @@ export class Sessions {
   private readonly journal: Journal
   private readonly mailboxes: Mailboxes
   private readonly routes: Routes
+  private readonly spaces: Spaces
   /** Shared by all sessions. */
   private readonly makeVolatile = (clientId: string) => this.mailboxes.create(clientId, false)
 
-  constructor(journal: Journal, mailboxes: Mailboxes, routes: Routes) {
+  constructor(journal: Journal, mailboxes: Mailboxes, routes: Routes, spaces: Spaces) {
     this.journal = journal
     this.mailboxes = mailboxes
     this.routes = routes
+    this.spaces = spaces
   }
 
   get size(): number {
@@ -124,7 +127,7 @@ export class Sessions {
   remove(session: Session): void {
     if (session.filters !== null) {
       for (const filter of session.filters.keys()) {
-        this.routes.unsubscribe(session, filter)
+        this.unlink(session, filter)
         if (session.durable) this.journal.del(keys.subscriptionKey(session.id, filter))
       }
       session.filters = null
@@ -159,7 +162,7 @@ export class Sessions {
 
   unsubscribe(session: Session, filter: string): boolean {
     if (session.filters === null || !session.filters.delete(filter)) return false
-    this.routes.unsubscribe(session, filter)
+    this.unlink(session, filter)
     if (session.durable) this.journal.del(keys.subscriptionKey(session.id, filter))
     return true
   }
@@ -173,6 +176,15 @@ export class Sessions {
   private link(session: Session, filter: string, options: SubscriptionOptions): void {
     if (session.filters === null) session.filters = new Map()
     session.filters.set(filter, options)
-    this.routes.subscribe(session, filter, options)
+    const space = this.spaces.of(filter)
+    if (space?.join !== undefined) space.join(session, filter, options)
+    // One that nothing serves any more (the plugin that did is gone) is kept and gets nothing.
+    else if (!isServedOnly(filter)) this.routes.subscribe(session, filter, options)
+  }
+
+  private unlink(session: Session, filter: string): void {
+    const space = this.spaces.of(filter)
+    if (space?.leave !== undefined) space.leave(session, filter)
+    else this.routes.unsubscribe(session, filter)
   }
 }

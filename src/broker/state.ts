@@ -15,6 +15,7 @@ import type { RetainedMessages } from './retained.js'
 import type { Routes } from './routes.js'
 import type { Sessions } from './sessions.js'
 import type { BrokerSettings } from './settings.js'
+import { Spaces } from './spaces.js'
 import { BrokerStats } from './stats.js'
 
 export interface Stored {
@@ -30,6 +31,7 @@ export class BrokerState {
   readonly random: Random
   readonly log: Log
   readonly routes: Routes
+  readonly spaces = new Spaces()
   readonly stats = new BrokerStats()
   readonly slabs = new SlabPool(this.stats)
   readonly inbound = new Inbound()

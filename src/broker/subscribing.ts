@@ -7,6 +7,7 @@ import { filterFault } from '../topics/names.js'
 import type { Connection } from './connection.js'
 import { RetainedReplay } from './replay.js'
 import type { Session } from './session.js'
+import { isServedOnly } from './spaces.js'
 import type { Stored } from './state.js'
 
 const FAILURE = 0x80
@@ -89,9 +90,14 @@ export function applySubscriptions(
       codes.push(FAILURE)
       continue
     }
-    stored.sessions.subscribe(session, one.topic, { qos: one.qos, noLocal: one.nl === true, retainAsPublished: one.rap === true })
-    codes.push(one.qos)
-    replay.add(one.topic, one.qos)
+    const options = { qos: one.qos, noLocal: one.nl === true, retainAsPublished: one.rap === true }
+    const space = c.state.spaces.of(one.topic)
+    const code = space?.asks?.(session, one.topic, options) ?? one.qos
+    codes.push(code)
+    if (code > 2) continue
+    stored.sessions.subscribe(session, one.topic, { ...options, qos: code as 0 | 1 | 2 })
+    // Queues and shared groups begin with what comes from now on.
+    if (space === undefined) replay.add(one.topic, one.qos)
   }
   return { codes, replay }
 }
@@ -106,7 +112,7 @@ function brokenFilter(filter: string, version: number | null): string | undefine
 function refused(c: Connection, filter: string): boolean {
   const { deny_subscribe, max_topic_levels } = c.state.settings
   if (deny_subscribe.includes(filter)) return true
-  if (filter.startsWith('$') && /^\$(?:share|queue|dead|delayed)(?:\/|$)/.test(filter)) return true
+  if (isServedOnly(filter) && c.state.spaces.of(filter)?.asks === undefined) return true
   return filterFault(filter, max_topic_levels) !== undefined
 }
 

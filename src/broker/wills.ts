@@ -6,7 +6,6 @@ import { textOf, willKey, wills } from '../store/keys.js'
 import { admitOutgoing } from './admission.js'
 import { bytesOf } from './client-api.js'
 import { payloadOf, topicOf, viewOf } from './message.js'
-import { isReservedName } from './publishing.js'
 import { readMessageRecord, writeMessageRecord } from './records.js'
 import type { BrokerState, Stored } from './state.js'
 
@@ -40,7 +39,7 @@ export function endWill(state: BrokerState, will: Will, publish: boolean, client
     if (state.stored !== stored) return
     forget(stored, will)
     if (refused) return
-    if (isReservedName(packet.topic)) {
+    if (state.spaces.isClosed(packet.topic)) {
       state.stats.droppedReserved++
       return
     }

@@ -10,7 +10,18 @@ export function newDepartures(): Departures {
 }
 
 function newTally(): Tally {
-  return { acked: 0, expired: 0, purged: 0, dropped_oldest: 0, dropped_newest: 0, refused: 0, dead: 0, deleted: 0 }
+  return {
+    acked: 0,
+    expired: 0,
+    purged: 0,
+    dropped_oldest: 0,
+    dropped_newest: 0,
+    refused: 0,
+    dead: 0,
+    deleted: 0,
+    replaced: 0,
+    redriven: 0,
+  }
 }
 
 /** Both together, as a new table. */

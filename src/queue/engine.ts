@@ -37,14 +37,14 @@ export interface EngineOptions {
   /** Waiting entries that a plain queue keeps in memory; for tests. */
   readonly ringEntriesMax?: number
   /** Recovers who else holds messages of the log (ordered queues, through `retain`), before anything may be deleted. */
-  readonly recoverOthers?: () => Promise<void>
+  readonly recoverOthers?: (engine: Engine) => Promise<void>
 }
 
 /** Opens the engine on a store and recovers every plain queue. */
 export async function openEngine(o: EngineOptions): Promise<Engine> {
   const engine = new Engine(o)
   await engine.recover()
-  await o.recoverOthers?.()
+  await o.recoverOthers?.(engine)
   o.store.messages.recovered()
   return engine
 }

@@ -6,7 +6,8 @@
  * of the entries of a key at most one waits; a newer one replaces it. Leased is not waiting.
  */
 import { BEHIND, DELAYED, LEASED, type OrderedEntry, READY } from './ordered-entry.js'
-import type { OrderedDeparture, OrderedState } from './ordered-state.js'
+import type { OrderedState } from './ordered-state.js'
+import type { Departure } from './queue.js'
 
 /** Puts a new entry, or one that is as good as new, to its place. */
 export function enter(s: OrderedState, e: OrderedEntry, now: number): void {
@@ -76,7 +77,7 @@ export function located(s: OrderedState, e: OrderedEntry): void {
 }
 
 /** The entry leaves for good. */
-export function leave(s: OrderedState, e: OrderedEntry, why: OrderedDeparture, now: number): void {
+export function leave(s: OrderedState, e: OrderedEntry, why: Departure, now: number): void {
   s.take(e)
   s.bytes -= e.bytes
   s.effects.drop(e.seq)

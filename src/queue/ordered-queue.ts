@@ -27,9 +27,9 @@ import { Pager } from './ordered-pager.js'
 import { leave } from './ordered-place.js'
 import { Polls } from './ordered-polls.js'
 import { makeRoom, shed } from './ordered-room.js'
-import type { OrderedDeparture, OrderedState } from './ordered-state.js'
+import type { OrderedState } from './ordered-state.js'
 import { nextDue, purge, tick } from './ordered-tick.js'
-import type { QueueCounts } from './queue.js'
+import type { Departure, QueueCounts } from './queue.js'
 import { formatReceipt, type NonceSource, parseReceipt } from './receipt.js'
 import type { Due, DueTimers } from './timers.js'
 
@@ -344,7 +344,7 @@ export class OrderedQueue implements Due {
   }
 
   /** A leased message leaves for another reason than being done. False when the receipt is not valid (any more). */
-  release(receipt: string, why: OrderedDeparture): boolean {
+  release(receipt: string, why: Departure): boolean {
     return this.each([receipt], (e, now) => leave(this.state, e, why, now))[0] === 'ok'
   }
 

@@ -13,6 +13,7 @@ import type { Contributor } from '../store/journal.js'
 import type { MessageView } from '../store/message.js'
 import type { Store } from '../store/store.js'
 import { checkQueueName, parseAttributes, type QueueAttributes } from './attributes.js'
+import { type Departures, newDepartures } from './departures.js'
 import { GroupGate } from './group-gate.js'
 import { arrive } from './ordered-decide.js'
 import type { OrderedEntry } from './ordered-entry.js'
@@ -33,9 +34,10 @@ import { OrderedQueue, type Shared } from './ordered-queue.js'
 import { encodeDefinition, type OrderedKind, readQueues } from './ordered-recover.js'
 import { makeRoom } from './ordered-room.js'
 import { definitionKey, encodeHead, headKey } from './ordered-rows.js'
-import { type Effects, type OrderedDeparture, OrderedState } from './ordered-state.js'
+import { type Effects, OrderedState } from './ordered-state.js'
 import { type Sweeping, sweepDeleted, sweepIds, sweepPurged, sweepRetained } from './ordered-sweep.js'
 import type { WindowSizes } from './ordered-window.js'
+import type { Departure } from './queue.js'
 import { NonceSource } from './receipt.js'
 import { DueTimers } from './timers.js'
 
@@ -52,9 +54,6 @@ export interface OrderedOptions {
 
 export type { OrderedKind }
 
-/** Departures by kind of queue and reason, since the start. */
-export type Departures = Record<OrderedKind, Record<OrderedDeparture, number>>
-
 /** Names of dead-letter queues that the engine makes itself. */
 export const deadNameOf = (queue: string): string => `$dead/queue/${queue}`
 
@@ -69,7 +68,8 @@ export async function openOrderedQueues(o: OrderedOptions): Promise<OrderedQueue
 }
 
 export class OrderedQueues implements Effects {
-  readonly departures: Departures = { pull: noDepartures(), dead: noDepartures() }
+  /** Entries that left since the store was opened, by kind of queue and reason. Session and group stay 0. */
+  readonly departures: Departures = newDepartures()
   readonly holds: Holds
   private readonly store: Store
   private readonly sizes: WindowSizes | undefined
@@ -178,9 +178,9 @@ export class OrderedQueues implements Effects {
     return redrive(dead, (id) => this.byId(id), this.sweeping, o)
   }
 
-  /** The engine's own dead-letter queue of this name (`$dead/…`), made when it is not there. */
-  dead(name: string): OrderedQueue {
-    return this.get(name) ?? this.create(name, 'dead', { retention_s: DEAD_RETENTION_S })
+  /** The engine's own dead-letter queue of this name (`$dead/…`), made with `attributes` when it is not there. */
+  dead(name: string, attributes: Partial<QueueAttributes> = {}): OrderedQueue {
+    return this.get(name) ?? this.create(name, 'dead', { retention_s: DEAD_RETENTION_S, ...attributes })
   }
 
   redriveTo(dead: OrderedQueue, max: number, home: (message: MessageView) => boolean): Promise<number> {
@@ -254,7 +254,7 @@ export class OrderedQueues implements Effects {
     this.holds.drop(seq)
   }
 
-  departed(state: OrderedState, why: OrderedDeparture, count: number): void {
+  departed(state: OrderedState, why: Departure, count: number): void {
     const kind = this.byIdMap.get(state.id)?.kind ?? 'pull'
     this.departures[kind][why] += count
   }
@@ -348,20 +348,5 @@ export class OrderedQueues implements Effects {
       queue.after()
       this.housekeep(queue)
     }
-  }
-}
-
-function noDepartures(): Record<OrderedDeparture, number> {
-  return {
-    acked: 0,
-    expired: 0,
-    purged: 0,
-    dropped_oldest: 0,
-    dropped_newest: 0,
-    refused: 0,
-    dead: 0,
-    deleted: 0,
-    replaced: 0,
-    redriven: 0,
   }
 }

@@ -39,8 +39,6 @@ import { WINDOW_SIZES, Window, type WindowSizes } from './ordered-window.js'
 import type { Departure } from './queue.js'
 
 /** `replaced`: a newer message of the same last-value key took its place. `redriven`: a dead letter went back where it died. */
-export type OrderedDeparture = Departure | 'replaced' | 'redriven'
-
 /** The world of an ordered queue, as far as decisions need it. */
 export interface Effects {
   readonly openGroup: number
@@ -52,7 +50,7 @@ export interface Effects {
   /** One more, one fewer entry needs the message. */
   hold(seq: number): void
   drop(seq: number): void
-  departed(state: OrderedState, why: OrderedDeparture, count: number): void
+  departed(state: OrderedState, why: Departure, count: number): void
   /** The head row has to be written in this group. */
   changed(state: OrderedState): void
   /** Moves a dead entry into its dead-letter queue. False: that one has no room and the entry stays. */

@@ -22,7 +22,19 @@ export interface Entry {
 }
 
 /** Why an entry left its queue. Each is counted, per queue kind and reason. */
-export type Departure = 'acked' | 'expired' | 'purged' | 'dropped_oldest' | 'dropped_newest' | 'refused' | 'dead' | 'deleted'
+export type Departure =
+  | 'acked'
+  | 'expired'
+  | 'purged'
+  | 'dropped_oldest'
+  | 'dropped_newest'
+  | 'refused'
+  | 'dead'
+  | 'deleted'
+  /** By a newer one of its key (last value). */
+  | 'replaced'
+  /** Out of a dead-letter queue, home again. */
+  | 'redriven'
 
 export interface QueueCounts {
   readonly ready: number

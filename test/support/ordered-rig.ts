@@ -121,12 +121,12 @@ export class OrderedRig {
       store: this.store,
       clock,
       log,
-      recoverOthers: async () => {
+      recoverOthers: async (engine) => {
         const { disk } = this
         this.store.journal.contribute({ seal: () => (disk.cut ? undefined : this.onSeal()), committed: () => {} })
         const random = seededRandom(++this.seed)
         const sizes = this.sizes
-        const takeId = (): number => this.engine.takeQueueId()
+        const takeId = (): number => engine.takeQueueId()
         this.queues = await openOrderedQueues({
           store: this.store,
           clock,

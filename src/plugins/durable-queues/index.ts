@@ -6,7 +6,8 @@ import type { BrokerApi, Plugin } from '../../broker/plugin.js'
 import type { Mailbox } from '../../broker/ports.js'
 import { addDepartures, type Departures, newDepartures } from '../../queue/departures.js'
 import { type Engine, openEngine } from '../../queue/engine.js'
-import type { QueueLimits, SessionQueue } from '../../queue/queue.js'
+import { type OrderedQueues, openOrderedQueues } from '../../queue/ordered-queues.js'
+import type { Entry, QueueLimits, SessionQueue } from '../../queue/queue.js'
 import type { MessageView } from '../../store/message.js'
 import type { Store } from '../../store/store.js'
 import type { CommitPoint } from '../../store/waiter.js'
@@ -29,8 +30,8 @@ export interface SessionStorage {
   readonly commit: CommitPoint
   /** A message of its own for one queue. */
   append(queue: SessionQueue, message: MessageView, flags: number): boolean
-  /** Moves a leased entry's message to the session's dead-letter queue. */
-  bury(queue: SessionQueue, clientId: string, message: MessageView, flags: number): void
+  /** Moves a leased entry's message to the session's dead-letter queue `$dead/session/{client}`, in the group in which the entry leaves. */
+  bury(queue: SessionQueue, clientId: string, entry: Entry, message: MessageView): void
 }
 
 /** A mailbox whose copies can be held back until a commit. */
@@ -56,6 +57,8 @@ export interface DurableQueues {
   deliverWith(driver: Driver): void
   /** The engine on the store that is open now; undefined before the first. */
   readonly engine: Engine | undefined
+  /** Pull and dead-letter queues on the same store; undefined before the first. */
+  readonly ordered: OrderedQueues | undefined
   /** Entries that left since the process started, by kind of queue and reason. */
   departures(): Departures
 }
@@ -64,8 +67,11 @@ export function durableQueues(options: Partial<DurableQueuesOptions> = {}): Plug
   const limits = options.limits ?? defaultSessionLimits
   let driver: Driver | undefined
   let engine: Engine | undefined
+  let ordered: OrderedQueues | undefined
   /** What left the engines of stores that failed since. */
   let gone = newDepartures()
+  const left = (): Departures =>
+    engine === undefined || ordered === undefined ? newDepartures() : addDepartures(engine.departures, ordered.departures)
   return {
     name: 'durable-queues',
     setup(api: BrokerApi) {
@@ -76,20 +82,32 @@ export function durableQueues(options: Partial<DurableQueuesOptions> = {}): Plug
         get engine() {
           return engine
         },
-        departures: () => (engine === undefined ? gone : addDepartures(gone, engine.departures)),
+        get ordered() {
+          return ordered
+        },
+        departures: () => addDepartures(gone, left()),
       }
       api.share('durable-queues', offer)
       api.keepMessages(async (store) => {
         if (driver === undefined) throw new Error('durable-queues has nothing that delivers: add the qos-retry plugin')
-        if (engine !== undefined) {
-          gone = addDepartures(gone, engine.departures)
-          engine.close()
+        gone = addDepartures(gone, left())
+        ordered?.close()
+        engine?.close()
+        engine = ordered = undefined
+        const { clock, log, random } = api
+        const others: OrderedQueues[] = []
+        const recoverOthers = async (e: Engine): Promise<void> => {
+          others.push(await openOrderedQueues({ store, clock, random, log, takeId: () => e.takeQueueId() }))
         }
-        engine = await openEngine({ store, clock: api.clock, log: api.log })
+        engine = await openEngine({ store, clock, log, recoverOthers })
+        ordered = others[0] as OrderedQueues
         await driver.load(store)
-        return new SessionMailboxes(engine, store, driver, limits)
+        return new SessionMailboxes(engine, ordered, store, driver, limits)
       })
-      api.onClose(() => engine?.close())
+      api.onClose(() => {
+        ordered?.close()
+        return engine?.close()
+      })
     },
   }
 }

@@ -2,23 +2,26 @@
 import type { Mailbox, Mailboxes } from '../../broker/ports.js'
 import { FLAG_QOS } from '../../broker/ports.js'
 import type { Engine } from '../../queue/engine.js'
-import type { QueueLimits, SessionQueue } from '../../queue/queue.js'
+import type { OrderedQueues } from '../../queue/ordered-queues.js'
+import type { Entry, QueueLimits, SessionQueue } from '../../queue/queue.js'
 import type { MessageView } from '../../store/message.js'
 import type { Store } from '../../store/store.js'
 import type { DrivenMailbox, Driver, SessionStorage } from './index.js'
 
-/** Bounds of a session's dead-letter queue. */
-const DEAD_LIMITS: QueueLimits = { max_messages: 10_000, max_bytes: 64 * 1024 * 1024, overflow: 'drop_oldest' }
+/** Bounds of a session's dead-letter queue: full, it loses its oldest, so that a message that died never stays in the way. */
+const DEAD_LIMITS = { max_messages: 10_000, max_bytes: 64 * 1024 * 1024, overflow: 'drop_oldest' } as const
 
 export class SessionMailboxes implements Mailboxes {
   private readonly engine: Engine
+  private readonly ordered: OrderedQueues
   private readonly driver: Driver
   private readonly limits: QueueLimits
   private readonly storage: SessionStorage
   private open: MessageView | undefined
 
-  constructor(engine: Engine, store: Store, driver: Driver, limits: QueueLimits) {
+  constructor(engine: Engine, ordered: OrderedQueues, store: Store, driver: Driver, limits: QueueLimits) {
     this.engine = engine
+    this.ordered = ordered
     this.driver = driver
     this.limits = limits
     this.storage = {
@@ -28,7 +31,7 @@ export class SessionMailboxes implements Mailboxes {
         engine.begin(message)
         return engine.append(queue, flags)
       },
-      bury: (queue, clientId, message, flags) => this.bury(queue, clientId, message, flags),
+      bury: (queue, clientId, entry, message) => this.bury(queue, clientId, entry, message),
     }
   }
 
@@ -68,13 +71,19 @@ export class SessionMailboxes implements Mailboxes {
     return this.engine.append(mailbox.queue, flags, extra)
   }
 
-  /** One commit group holds the copy in the dead-letter queue and the end of the entry. */
-  private bury(queue: SessionQueue, clientId: string, message: MessageView, flags: number): void {
-    const name = `session/${clientId}`
-    const dead =
-      this.engine.byName('dead', name) ??
-      this.engine.createQueue({ name, kind: 'dead', limits: { ...DEAD_LIMITS }, durable: queue.durable })
+  /** One commit group holds the entry in the dead-letter queue and its end here. A durable message is not stored again. */
+  private bury(queue: SessionQueue, clientId: string, entry: Entry, message: MessageView): void {
+    const dead = this.ordered.dead(deadNameOfSession(clientId), DEAD_LIMITS)
+    if (queue.durable) {
+      dead.bring({ seq: entry.seq, bytes: entry.bytes, acceptedAt: message.acceptedAt })
+      return
+    }
     this.engine.begin(message)
-    this.engine.append(dead, flags)
+    dead.offer({ view: message, expires_at: 0 })
   }
+}
+
+/** The queue that takes a session's dead letters. */
+export function deadNameOfSession(clientId: string): string {
+  return `$dead/session/${clientId}`
 }

@@ -197,7 +197,7 @@ export class Outbox implements Waiter {
   /** Not at once: this may run in the middle of another message's admission, and the dead-letter queue needs one of its own. */
   private bury(entry: Entry, message: MessageView): void {
     queueMicrotask(() => {
-      this.storage.bury(this.queue, this.clientId, message, entry.flags)
+      this.storage.bury(this.queue, this.clientId, entry, message)
       this.leave(entry, 'dead')
       this.pump()
     })

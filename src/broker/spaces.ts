@@ -1,0 +1,63 @@
+/**
+ * Reserved name spaces: topics and filters whose first level is `$SYS`, `$dead`, `$share`, `$queue` or `$delayed`. A plugin serves one; what nobody
+ * serves may be neither published to nor subscribed (design §7).
+ */
+import type { Inbound } from './message.js'
+import type { Session, SubscriptionOptions } from './session.js'
+
+/** First levels that are reserved, whether or not anything serves them. */
+const RESERVED: ReadonlySet<string> = new Set(['$SYS', '$dead', '$share', '$queue', '$delayed'])
+
+export interface Space {
+  /**
+   * A message for a topic of this space, from whomever, after every hook has agreed. Returns what `admit` returns: the commit group to wait for,
+   * `ADMITTED`, or a refusal. Without it nothing may be published here.
+   */
+  publish?(m: Inbound): number
+  /**
+   * A SUBSCRIBE to a valid filter of this space. Returns the granted QoS (0 to 2) or an MQTT 5 reason code from 0x80 on. When granted, `join`
+   * follows in the same turn. Without it nothing may be subscribed here.
+   */
+  asks?(session: Session, filter: string, options: SubscriptionOptions): number
+  /** The session has the subscription now: just granted, renewed with other options, or found in the store at a start. */
+  join?(session: Session, filter: string, options: SubscriptionOptions): void
+  /** The subscription ended, by UNSUBSCRIBE or with its session. */
+  leave?(session: Session, filter: string): void
+}
+
+export class Spaces {
+  private readonly served = new Map<string, Space>()
+
+  /** `level` is one of the reserved first levels. */
+  serve(level: string, space: Space): void {
+    this.served.set(level, space)
+  }
+
+  /** Who serves the reserved space that `name` (a topic or a filter) is in. */
+  of(name: string): Space | undefined {
+    return name.charCodeAt(0) === DOLLAR ? this.served.get(firstLevel(name)) : undefined
+  }
+
+  /** True for a topic or filter in a reserved space, served or not. */
+  isReserved(name: string): boolean {
+    return name.charCodeAt(0) === DOLLAR && RESERVED.has(firstLevel(name))
+  }
+
+  /** True for a topic that clients may not publish to. */
+  isClosed(topic: string): boolean {
+    return this.isReserved(topic) && this.of(topic)?.publish === undefined
+  }
+}
+
+/** True for a filter that only a space can serve: the routing table knows no such topics. `$SYS` is an ordinary one to subscribers. */
+export function isServedOnly(filter: string): boolean {
+  return filter.charCodeAt(0) === DOLLAR && SERVED_ONLY.has(firstLevel(filter))
+}
+
+const DOLLAR = 0x24
+const SERVED_ONLY: ReadonlySet<string> = new Set([...RESERVED].filter((level) => level !== '$SYS'))
+
+function firstLevel(name: string): string {
+  const slash = name.indexOf('/')
+  return slash < 0 ? name : name.slice(0, slash)
+}
