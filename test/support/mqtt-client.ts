@@ -1,12 +1,12 @@
 /**
- * A small MQTT 3.1.1 client on a raw socket, for tests that must decide about every packet themselves.
+ * A small MQTT client (3.1.1, with `protocol: 5` MQTT 5) on a raw socket, for tests that must decide about every packet themselves.
  *
  * Nothing happens behind the test's back: no reconnect, no ping, no resend, and no acknowledgement unless `auto_ack` is on.
  * Packets arrive in the order of the wire, either at `onPacket` or, without it, in a queue that `next` and `expect` read.
  * The `packet` functions (mqtt-packets.ts) make the bytes alone, so that a test can send wrong ones.
  */
 import net from 'node:net'
-import { type ConnectOptions, type Packet, PacketReader, type PublishOptions, packet, type QoS, T } from './mqtt-packets.js'
+import { type ConnectOptions, type Packet, PacketReader, type Props, type PublishOptions, packet, T } from './mqtt-packets.js'
 
 export { type ConnectOptions, type Packet, PacketReader, type PublishOptions, packet, type QoS, T } from './mqtt-packets.js'
 
@@ -37,7 +37,9 @@ export class MqttClient {
   onPacket: ((packet: Packet) => void) | undefined
   auto_ack: boolean
   private readonly timeout_ms: number
-  private readonly reader = new PacketReader()
+  private readonly reader: PacketReader
+  /** What MQTT 5 writes where nothing is given. */
+  private readonly none: Props | undefined
   private readonly waiters: Waiter[] = []
   private over = false
   private last_id = 0
@@ -47,6 +49,8 @@ export class MqttClient {
     this.auto_ack = options.auto_ack ?? true
     this.timeout_ms = options.timeout_ms ?? 5000
     this.onPacket = options.onPacket
+    this.reader = new PacketReader(options.protocol)
+    this.none = options.protocol === 5 ? {} : undefined
     socket.on('data', (chunk: Buffer) => {
       // One write for all that a chunk is answered with.
       socket.cork()
@@ -123,7 +127,8 @@ export class MqttClient {
   /** Sends a PUBLISH and waits for nothing. Returns its packet identifier (0 at QoS 0). */
   publish(topic: string, payload: string | Buffer, options: PublishOptions = {}): number {
     const id = (options.qos ?? 0) === 0 ? 0 : (options.id ?? this.nextId())
-    this.send(packet.publish(topic, payload, { ...options, id }))
+    const properties = options.properties ?? this.none
+    this.send(packet.publish(topic, payload, { ...options, id, ...(properties === undefined ? {} : { properties }) }))
     return id
   }
 
@@ -138,16 +143,21 @@ export class MqttClient {
     }
   }
 
-  /** Subscribes and returns the SUBACK's return codes. */
-  async subscribe(...filters: (readonly [string, QoS])[]): Promise<number[]> {
+  /** Subscribes and returns the SUBACK's return codes. In MQTT 5 the number is the byte of all options. */
+  subscribe(...filters: (readonly [string, number])[]): Promise<number[]> {
+    return this.subscribeWith(this.none, ...filters)
+  }
+
+  /** The same with properties, in MQTT 5. */
+  async subscribeWith(properties: Props | undefined, ...filters: (readonly [string, number])[]): Promise<number[]> {
     const id = this.nextId()
-    this.send(packet.subscribe(id, filters))
+    this.send(packet.subscribe(id, filters, properties))
     return (await this.expect(T.SUBACK, (p) => p.id === id)).codes
   }
 
   async unsubscribe(...filters: string[]): Promise<void> {
     const id = this.nextId()
-    this.send(packet.unsubscribe(id, filters))
+    this.send(packet.unsubscribe(id, filters, this.none))
     await this.expect(T.UNSUBACK, (p) => p.id === id)
   }
 

@@ -1,11 +1,16 @@
 /**
- * The bytes of MQTT 3.1.1 packets, made and read by hand and independent of the broker's own codec, so that a test of the broker
+ * The bytes of MQTT packets, made and read by hand and independent of the broker's own codec, so that a test of the broker
  * never checks a mistake against itself. Nothing here refuses anything: a test must be able to send what is wrong.
+ *
+ * A packet is written as MQTT 5 has it when it is given properties, `{}` included; without, as MQTT 3.1.1 has it.
  */
+import { type Props, properties, readProperties } from './mqtt-properties.js'
+
+export type { Props } from './mqtt-properties.js'
 
 export type QoS = 0 | 1 | 2
 
-/** Packet types of MQTT 3.1.1 section 2.2.1. */
+/** Packet types of section 2.2.1, AUTH of MQTT 5. */
 export const T = {
   CONNECT: 1,
   CONNACK: 2,
@@ -21,6 +26,7 @@ export const T = {
   PINGREQ: 12,
   PINGRESP: 13,
   DISCONNECT: 14,
+  AUTH: 15,
 } as const
 
 export interface PublishOptions {
@@ -29,6 +35,7 @@ export interface PublishOptions {
   dup?: boolean
   /** Packet identifier; required for QoS 1 and 2 where the bytes alone are made. */
   id?: number
+  properties?: Props
 }
 
 export interface ConnectOptions {
@@ -37,9 +44,11 @@ export interface ConnectOptions {
   keepalive_s?: number
   username?: string
   password?: string | Buffer
-  will?: { topic: string; payload: string | Buffer; qos?: QoS; retain?: boolean }
-  /** 4 is MQTT 3.1.1, 3 is MQTT 3.1. */
-  protocol?: 3 | 4
+  will?: { topic: string; payload: string | Buffer; qos?: QoS; retain?: boolean; properties?: Props }
+  /** 4 is MQTT 3.1.1, 3 is MQTT 3.1, 5 is MQTT 5. */
+  protocol?: 3 | 4 | 5
+  /** MQTT 5 only. */
+  properties?: Props
 }
 
 /** One received packet; fields that its type does not have are 0, '' or empty. */
@@ -54,10 +63,12 @@ export interface Packet {
   dup: boolean
   /** CONNACK: session present. */
   present: boolean
-  /** CONNACK: the return code. */
+  /** CONNACK: the return code. MQTT 5: the reason code of whatever has one, 0 where it was left out. */
   code: number
-  /** SUBACK: the return codes. */
+  /** SUBACK: the return codes. MQTT 5: also those of UNSUBACK. */
   codes: number[]
+  /** MQTT 5: empty where there are none. */
+  properties: Props
 }
 
 const EMPTY = Buffer.alloc(0)
@@ -72,6 +83,11 @@ function text(value: string | Buffer): Buffer {
 
 function u16(value: number): Buffer {
   return Buffer.from([value >> 8, value & 255])
+}
+
+/** The property block of MQTT 5, or nothing. */
+function block(props: Props | undefined): Buffer {
+  return props === undefined ? EMPTY : properties(props)
 }
 
 /** A packet of any first byte and body, with its remaining length. */
@@ -93,9 +109,12 @@ export const packet = {
   frame,
   connect(o: ConnectOptions = {}): Buffer {
     let flags = o.clean === false ? 0 : 2
+    const five = o.protocol === 5
     const tail = [text(o.client_id ?? '')]
+    if (five) tail.unshift(properties(o.properties))
     if (o.will !== undefined) {
       flags |= 4 | ((o.will.qos ?? 0) << 3) | (o.will.retain === true ? 32 : 0)
+      if (five) tail.push(properties(o.will.properties))
       tail.push(text(o.will.topic), text(o.will.payload))
     }
     if (o.username !== undefined) {
@@ -113,13 +132,22 @@ export const packet = {
     const qos = o.qos ?? 0
     const body = typeof payload === 'string' ? Buffer.from(payload) : payload
     const first = 0x30 | (o.dup === true ? 8 : 0) | (qos << 1) | (o.retain === true ? 1 : 0)
-    return qos === 0 ? frame(first, text(topic), body) : frame(first, text(topic), u16(o.id ?? 0), body)
+    return frame(first, text(topic), qos === 0 ? EMPTY : u16(o.id ?? 0), block(o.properties), body)
   },
-  subscribe(id: number, filters: readonly (readonly [string, QoS])[]): Buffer {
-    return frame(0x82, u16(id), ...filters.flatMap(([filter, qos]) => [text(filter), Buffer.from([qos])]))
+  /** Each filter with its QoS, or with all the options of MQTT 5 as the byte that they are. */
+  subscribe(id: number, filters: readonly (readonly [string | Buffer, number])[], props?: Props): Buffer {
+    return frame(0x82, u16(id), block(props), ...filters.flatMap(([filter, options]) => [text(filter), Buffer.from([options])]))
   },
-  unsubscribe(id: number, filters: readonly string[]): Buffer {
-    return frame(0xa2, u16(id), ...filters.map((filter) => text(filter)))
+  unsubscribe(id: number, filters: readonly (string | Buffer)[], props?: Props): Buffer {
+    return frame(0xa2, u16(id), block(props), ...filters.map((filter) => text(filter)))
+  },
+  /** PUBACK, PUBREC, PUBREL or PUBCOMP of MQTT 5 with its reason code. */
+  ack(type: number, id: number, reason: number, props?: Props): Buffer {
+    return frame((type << 4) | (type === T.PUBREL ? 2 : 0), u16(id), Buffer.from([reason]), block(props))
+  },
+  /** DISCONNECT or AUTH of MQTT 5. */
+  reason(type: number, reason: number, props?: Props): Buffer {
+    return frame(type << 4, Buffer.from([reason]), block(props))
   },
   puback: (id: number): Buffer => Buffer.from([0x40, 2, id >> 8, id & 255]),
   pubrec: (id: number): Buffer => Buffer.from([0x50, 2, id >> 8, id & 255]),
@@ -132,6 +160,11 @@ export const packet = {
 /** Cuts a byte stream into packets. */
 export class PacketReader {
   private rest: Buffer = EMPTY
+  private readonly five: boolean
+
+  constructor(protocol: 3 | 4 | 5 = 4) {
+    this.five = protocol === 5
+  }
 
   /** Every packet that `chunk` completes, in order. Payloads are copies where they must outlive the chunk. */
   push(chunk: Buffer, each: (packet: Packet) => void): void {
@@ -152,14 +185,14 @@ export class PacketReader {
         }
       }
       if (!whole || pos + length > data.length) break
-      each(decode(data[at], data.subarray(pos, pos + length)))
+      each(decode(data[at], data.subarray(pos, pos + length), this.five))
       at = pos + length
     }
     this.rest = at === data.length ? EMPTY : Buffer.from(data.subarray(at))
   }
 }
 
-function decode(first: number, body: Buffer): Packet {
+function decode(first: number, body: Buffer, five: boolean): Packet {
   const p: Packet = {
     type: first >> 4,
     flags: first & 15,
@@ -172,6 +205,14 @@ function decode(first: number, body: Buffer): Packet {
     present: false,
     code: 0,
     codes: [],
+    properties: {},
+  }
+  /** Where the property block ends, for what stands behind it. */
+  const after = (at: number): number => {
+    if (!five || at >= body.length) return at
+    const { given, end } = readProperties(body, at)
+    p.properties = given
+    return end
   }
   if (p.type === T.PUBLISH) {
     p.qos = ((first >> 1) & 3) as QoS
@@ -180,13 +221,21 @@ function decode(first: number, body: Buffer): Packet {
     const end = 2 + body.readUInt16BE(0)
     p.topic = body.toString('utf8', 2, end)
     if (p.qos > 0) p.id = body.readUInt16BE(end)
-    p.payload = Buffer.from(body.subarray(p.qos > 0 ? end + 2 : end))
+    p.payload = Buffer.from(body.subarray(after(p.qos > 0 ? end + 2 : end)))
   } else if (p.type === T.CONNACK) {
     p.present = (body[0] & 1) === 1
     p.code = body[1]
+    after(2)
+  } else if (p.type === T.DISCONNECT || p.type === T.AUTH) {
+    p.code = body[0] ?? 0
+    after(1)
+  } else if (p.type === T.SUBACK || p.type === T.UNSUBACK) {
+    p.id = body.readUInt16BE(0)
+    p.codes = [...body.subarray(after(2))]
   } else if (body.length >= 2) {
     p.id = body.readUInt16BE(0)
-    if (p.type === T.SUBACK) p.codes = [...body.subarray(2)]
+    p.code = body[2] ?? 0
+    after(3)
   }
   return p
 }
