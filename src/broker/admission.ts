@@ -6,7 +6,7 @@
  * QoS 2 leave after the commit whenever the publisher's answer waits for one.
  */
 import { topicFault } from '../topics/names.js'
-import { type Inbound, inboundOf } from './message.js'
+import { giveRoom, type Inbound, inboundOf } from './message.js'
 import { FLAG_RETAIN } from './ports.js'
 import type { Route } from './routes.js'
 import type { Space } from './spaces.js'
@@ -57,6 +57,7 @@ function toSpace(state: BrokerState, stored: Stored, m: Inbound, space: Space): 
     state.stats.refusedFull++
     if (m.qos > 0) return REFUSED_FULL
   }
+  if (!m.room) giveRoom(m)
   const outcome = space.publish?.(m) ?? DROPPED
   if (outcome === DROPPED) state.stats.droppedReserved++
   else if (outcome >= 0) state.stats.received[m.qos]++
@@ -72,6 +73,7 @@ function toTakers(stored: Stored, m: Inbound, route: Route): boolean {
   const { takers } = route
   // Nothing is stored of a message without an answer while the disk is nearly full.
   if (m.qos === 0 && stored.store.full) return false
+  if (!m.room) giveRoom(m)
   stored.mailboxes.begin(m)
   let held = m.qos === 2 && (route.durable > 0 || publisherStored(m))
   let durable = false

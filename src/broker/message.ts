@@ -63,6 +63,21 @@ export function topicOf(m: MessageView): string {
   return m.buffer.toString('utf8', start, start + m.buffer.readUInt16BE(m.bodyStart))
 }
 
+/**
+ * Gives `m` the room for a packet identifier that a QoS 0 packet does not have, in a copy: what is stored has it always. It then leaves as a
+ * message that no packet brought.
+ */
+export function giveRoom(m: Inbound): void {
+  const { buffer, payloadStart, end } = m
+  const view = viewOf(m.topic.bytes, buffer.subarray(payloadStart, end), m.acceptedAt)
+  m.buffer = view.buffer
+  m.bodyStart = 0
+  m.payloadStart = view.payloadStart
+  m.end = view.end
+  m.room = true
+  m.packetStart = -1
+}
+
 /** A view with its own bytes, with room for a packet identifier whether or not the original had it. */
 export function copyOf(m: Inbound): MessageView {
   const properties = m.properties === undefined ? undefined : Buffer.from(m.properties)

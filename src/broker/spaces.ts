@@ -2,6 +2,7 @@
  * Reserved name spaces: topics and filters whose first level is `$SYS`, `$dead`, `$share`, `$queue` or `$delayed`. A plugin serves one; what nobody
  * serves may be neither published to nor subscribed (design §7).
  */
+import { AqueductError } from '../core/errors.js'
 import type { Inbound } from './message.js'
 import type { Session, SubscriptionOptions } from './session.js'
 
@@ -28,9 +29,10 @@ export interface Space {
 export class Spaces {
   private readonly served = new Map<string, Space>()
 
-  /** `level` is one of the reserved first levels. */
+  /** `level` is one of the reserved first levels. One plugin may serve what is published there and another who subscribes. */
   serve(level: string, space: Space): void {
-    this.served.set(level, space)
+    const other = this.served.get(level)
+    this.served.set(level, other === undefined ? space : both(level, other, space))
   }
 
   /** Who serves the reserved space that `name` (a topic or a filter) is in. */
@@ -46,6 +48,23 @@ export class Spaces {
   /** True for a topic that clients may not publish to. */
   isClosed(topic: string): boolean {
     return this.isReserved(topic) && this.of(topic)?.publish === undefined
+  }
+}
+
+/** Two halves of one level as one. */
+function both(level: string, a: Space, b: Space): Space {
+  if (a.publish !== undefined && b.publish !== undefined) {
+    throw new AqueductError('internal', `two plugins want what is published to ${level}`)
+  }
+  if (a.asks !== undefined && b.asks !== undefined)
+    throw new AqueductError('internal', `two plugins want who subscribes ${level}`)
+  const taker = a.publish === undefined ? b : a
+  const giver = a.asks === undefined ? b : a
+  return {
+    ...(taker.publish === undefined ? {} : { publish: taker.publish.bind(taker) }),
+    ...(giver.asks === undefined ? {} : { asks: giver.asks.bind(giver) }),
+    ...(giver.join === undefined ? {} : { join: giver.join.bind(giver) }),
+    ...(giver.leave === undefined ? {} : { leave: giver.leave.bind(giver) }),
   }
 }
 
