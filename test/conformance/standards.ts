@@ -1,0 +1,4 @@
+import type { Standard } from './statement.js'
+import { mqtt311 } from './statements-311.js'
+
+export const standards: readonly Standard[] = [mqtt311]
