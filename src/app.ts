@@ -22,6 +22,7 @@ import { Closing } from './listeners/closing.js'
 import { acceptStream } from './listeners/stream.js'
 import { listenTcp, type TcpListener } from './listeners/tcp.js'
 import { createWebSocketListener } from './listeners/websocket.js'
+import { bridge } from './plugins/bridge/index.js'
 import { durableQueues } from './plugins/durable-queues/index.js'
 import { qosRetry } from './plugins/qos-retry/index.js'
 import { Standing } from './standing.js'
@@ -31,7 +32,7 @@ import type { StoreOptions } from './store/store.js'
 export interface AqueductOptions {
   /** Where and how firmly messages are kept. Default: `./data`, flushed before each acknowledgement. */
   readonly store?: Partial<Omit<StoreOptions, 'clock' | 'log' | 'disk'>>
-  /** Default: `durableQueues()` and `qosRetry()`. Given, it must bring something that keeps messages and something that delivers them. */
+  /** Default: `durableQueues()`, `qosRetry()` and `bridge()`. Given, it must bring something that keeps messages and something that delivers them. */
   readonly plugins?: readonly Plugin[]
   readonly broker?: Partial<BrokerSettings>
   /** Hooks and other options of Aedes (`authenticate`, `authorizePublish`, …). */
@@ -53,7 +54,7 @@ export async function createAqueduct(o: AqueductOptions = {}): Promise<Aqueduct>
   const log = o.log ?? silentLog
   const closing = new Closing(systemClock)
   const broker = await createBroker({
-    plugins: o.plugins ?? [durableQueues(), qosRetry()],
+    plugins: o.plugins ?? [durableQueues(), qosRetry(), bridge()],
     attachStream: (stream, request, accept) => void acceptStream(stream, request, { accept, closing, log }),
     settings: o.broker ?? {},
     aedes: o.aedes ?? {},
@@ -135,12 +136,13 @@ export async function startApp(settings: Settings, o: AppOptions = {}): Promise<
   return { ...aqueduct, mqttPort: mqtt?.port, httpPort: http?.port, close }
 }
 
-function optionsOf({ store, mqtt, session, retry }: Settings): AqueductOptions {
+function optionsOf({ store, mqtt, session, retry, bridge: rules }: Settings): AqueductOptions {
   return {
     store: { ...store, max_bytes: Number.isFinite(store.max_bytes) ? store.max_bytes : 0 },
     plugins: [
       durableQueues({ limits: { max_messages: session.max_messages, max_bytes: session.max_bytes, overflow: session.overflow } }),
       qosRetry(retry),
+      bridge(rules),
     ],
     broker: { ...mqtt, session_expiry_s: session.expiry_s },
   }

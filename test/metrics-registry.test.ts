@@ -94,6 +94,8 @@ function allSources(): Required<MetricSources> {
     queues: () => [{ kind: 'session', queues: 1, ready: 2, leased: 3, delayed: 4, bytes: 5 }],
     store: { commits: 30, commitFailures: 31, reopened: 32, commitSeconds: new Histogram(), freeBytes: 33 },
     ready: () => true,
+    bridgeRules: () => 40,
+    bridge: { copied: 41, reasons: { queue_full: 42, bad_name: 43 }, unmatched: 44, errors: 45, required: 46 },
   }
 }
 
@@ -124,6 +126,12 @@ describe('what /metrics says', () => {
       'aqueduct_sessions_expired_total 16',
       'aqueduct_departures_total{kind="session",reason="acked"} 20',
       'aqueduct_departures_total{kind="pull",reason="dead"} 21',
+      'aqueduct_bridge_rules 40',
+      'aqueduct_bridge_copied_total 41',
+      'aqueduct_bridge_refused_total{reason="bad_name"} 43',
+      'aqueduct_bridge_unmatched_total 44',
+      'aqueduct_bridge_errors_total 45',
+      'aqueduct_bridge_required_total 46',
       'aqueduct_queues{kind="session"} 1',
       'aqueduct_queue_entries{kind="session",state="ready"} 2',
       'aqueduct_queue_entries{kind="session",state="leased"} 3',

@@ -24,6 +24,7 @@ const numeric: [string, Make, fc.Arbitrary<number>[], (key: Buffer) => number[]]
   ['head', keys.headKey, [id], (k) => [keys.queueIdOf(k)]],
   ['queue', keys.queueKey, [id], (k) => [keys.queueIdOf(k)]],
   ['index page', keys.indexPageKey, [id, u48], (k) => Object.values(keys.indexPageFields(k))],
+  ['queue made by a rule', keys.autoQueueKey, [id], (k) => [keys.autoQueueId(k)]],
   ['pubrel', keys.pubrelKey, [id, u48], (k) => Object.values(keys.pubrelFields(k))],
   ['inbound', keys.inboundKey, [id, fc.nat({ max: 65_535 })], (k) => Object.values(keys.inboundFields(k))],
   ['ordered state', keys.orderedStateKey, [id, u48], (k) => Object.values(keys.orderedStateFields(k))],
@@ -49,7 +50,7 @@ describe('keys', () => {
     fc.assert(
       fc.property(text, id, (s, n) => {
         const bytes = Buffer.from(s)
-        for (const make of [keys.sessionKey, keys.willKey, keys.retainedKey, keys.metaKey]) {
+        for (const make of [keys.sessionKey, keys.willKey, keys.retainedKey, keys.bridgeRuleKey, keys.metaKey]) {
           expect(make(s).equals(make === keys.metaKey ? keys.metaKey(s) : make(bytes as never))).toBe(true)
           expect(keys.textOf(make(s)).equals(bytes)).toBe(true)
         }
@@ -93,6 +94,8 @@ describe('keys', () => {
       pubrels: keys.pubrels,
       orderedIndex: keys.orderedIndex,
       orderedState: keys.orderedState,
+      bridgeRules: keys.bridgeRules,
+      autoQueues: keys.autoQueues,
     })
     const sorted = ranges.map(([name, r]) => ({ name, ...r })).sort((a, b) => Buffer.compare(a.gte, b.gte))
     for (const [i, r] of sorted.entries()) {

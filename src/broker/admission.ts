@@ -38,7 +38,10 @@ export function admit(state: BrokerState, stored: Stored, m: Inbound): number {
     state.stats.refusedFull++
     if (m.qos > 0) return REFUSED_FULL
   }
-  for (let i = 0; i < takers; i++) if (!route.takers[i].allows(m)) return REFUSED_QUOTA
+  if (takers > 0) {
+    m.attachment = null
+    for (let i = 0; i < takers; i++) if (!route.takers[i].allows(m)) return REFUSED_QUOTA
+  }
   let durable = takers > 0 && toTakers(stored, m, route)
   if (m.qos > 0) {
     if (route.sessions.length > 0 && toSessions(stored, m, route, durable)) durable = true

@@ -25,6 +25,8 @@ export class Inbound implements MessageView {
   publisher: Session | null = null
   /** The publisher as Aedes hooks see it (a client), or null for the broker itself. */
   client: unknown = null
+  /** A slot for the rules of the bridge, empty when an admission begins. */
+  attachment: unknown = null
 }
 
 /** Builds the body of a message: u16 topic length, topic, room for a packet identifier, payload. */

@@ -126,6 +126,35 @@ export function listOf(what: string, example: string, check: (member: string) =>
   }
 }
 
+/** A table of plain values: text, numbers, true and false. */
+export type Plain = Readonly<Record<string, string | number | boolean>>
+
+/** A list of tables (`[[section.name]]` in TOML); what is in them is checked by whoever uses them. As raw text it is a JSON list of objects. */
+export function tablesOf(what: string, example: Plain): Kind<readonly Plain[]> {
+  return {
+    allowed: `a list of ${what}, such as [${inlineTable(example)}]`,
+    accept(value) {
+      if (!Array.isArray(value)) return undefined
+      const members: readonly unknown[] = value
+      return members.every(isPlain) ? Object.freeze(members.map((member) => Object.freeze({ ...member }))) : undefined
+    },
+    read: readJson,
+    literal: (value) => `[${value.map(inlineTable).join(', ')}]`,
+  }
+}
+
+function isPlain(value: unknown): value is Plain {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return false
+  return Object.values(value).every((v) => typeof v === 'string' || typeof v === 'boolean' || Number.isFinite(v))
+}
+
+function inlineTable(of: Plain): string {
+  const pairs = Object.entries(of).map(([name, value]) => {
+    return `${/^[\w-]+$/.test(name) ? name : quoted(name)} = ${typeof value === 'string' ? quoted(value) : value}`
+  })
+  return pairs.length === 0 ? '{}' : `{ ${pairs.join(', ')} }`
+}
+
 function readJson(text: string): unknown {
   try {
     return JSON.parse(text)

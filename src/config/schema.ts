@@ -6,7 +6,7 @@
 import { PACKET_BYTES_MAX, PACKET_ID_MAX, STRING_BYTES_MAX } from '../core/limits.js'
 import { parseOrigin } from '../core/origin.js'
 import { filterFault } from '../topics/names.js'
-import { choice, host, type Kind, listOf, path, port, size, sizeOrNone, whole } from './kinds.js'
+import { choice, host, type Kind, listOf, type Plain, path, port, size, sizeOrNone, tablesOf, whole } from './kinds.js'
 
 /** One row. `text` is one sentence, or a few short ones, in plain words. */
 export class Setting<T> {
@@ -155,6 +155,26 @@ export const table = {
       'drop_oldest',
       '',
       'Which message a full session loses, counted. A full session never holds up a publisher.',
+    ),
+  },
+  bridge: {
+    rules: row(
+      tablesOf('bridge rules, each with a name', {
+        name: 'telemetry',
+        filter: 'devices/+/telemetry',
+        queue: 'telemetry',
+        key: '{1}',
+      }),
+      Object.freeze([] as Plain[]),
+      '',
+      'Rules that copy topics into pull queues. They cannot be changed while the broker runs; others can be made through the API.',
+    ),
+    max_rules: row(whole(0, 1_000_000), 10_000, 'rules', 'Bridge rules there may be, those of the settings included.'),
+    max_auto_queues: row(
+      whole(0, 1_000_000),
+      1000,
+      'queues',
+      'Queues that bridge rules may make by themselves; a copy that would need one more is refused and counted.',
     ),
   },
   log: {

@@ -21,6 +21,10 @@ export type ErrorCode =
   | 'receipt_invalid'
   | 'message_not_found'
   | 'message_too_large'
+  /* bridge rules */
+  | 'bridge_not_found'
+  | 'read_only' // made by the settings, changed only there
+  | 'limit_reached' // as many of these as a setting allows
   /* topics */
   | 'topic_invalid'
   | 'filter_invalid'

@@ -2,12 +2,12 @@
 import type { Clock } from '../core/clock.js'
 import { addProcessMetrics } from './process.js'
 import { type Counters, MetricRegistry, type MetricsText, type Sample } from './registry.js'
-import type { BrokerCounts, MetricSources, QueueTotals, StoreCounts } from './stats.js'
+import type { BridgeCounts, BrokerCounts, MetricSources, QueueTotals, StoreCounts } from './stats.js'
 
 /** Declares what `sources` offers. More can be declared on the result, by a door or a plugin. */
 export function createMetrics(sources: MetricSources, clock: Clock): Counters & MetricsText {
   const registry = new MetricRegistry()
-  const { version, connectionsOpen, sessions, subscriptions, retained, departures, queues, ready } = sources
+  const { version, connectionsOpen, sessions, subscriptions, retained, departures, queues, ready, bridgeRules } = sources
   if (version !== undefined) {
     registry.gauge('aqueduct_info', 'Always 1; the version is a label.', () => [{ labels: { version }, value: 1 }])
   }
@@ -27,6 +27,8 @@ export function createMetrics(sources: MetricSources, clock: Clock): Counters & 
     })
   }
   if (queues !== undefined) addQueues(registry, queues)
+  if (bridgeRules !== undefined) registry.gauge('aqueduct_bridge_rules', 'Bridge rules at work.', bridgeRules)
+  if (sources.bridge !== undefined) addBridge(registry, sources.bridge)
   if (sources.store !== undefined) addStore(registry, sources.store)
   addProcessMetrics(registry, clock)
   return registry
@@ -73,6 +75,24 @@ function addQueues(to: Counters, queues: () => Iterable<QueueTotals>): void {
   to.gauge('aqueduct_queue_bytes', 'Bytes that the messages in queues count for, by kind of queue.', function* () {
     for (const { kind, bytes } of queues()) yield { labels: { kind }, value: bytes }
   })
+}
+
+function addBridge(to: Counters, bridge: BridgeCounts): void {
+  to.counter('aqueduct_bridge_copied_total', 'Copies that bridge rules made.', () => bridge.copied)
+  to.counter('aqueduct_bridge_refused_total', 'Copies that bridge rules could not make, by reason.', function* () {
+    for (const [reason, value] of Object.entries(bridge.reasons)) yield { labels: { reason }, value }
+  })
+  to.counter('aqueduct_bridge_unmatched_total', 'Messages that the condition of a bridge rule left out.', () => bridge.unmatched)
+  to.counter(
+    'aqueduct_bridge_errors_total',
+    'Messages for which the condition of a bridge rule had no answer.',
+    () => bridge.errors,
+  )
+  to.counter(
+    'aqueduct_bridge_required_total',
+    'Messages refused because a bridge rule requires its copy and there was no room for it.',
+    () => bridge.required,
+  )
 }
 
 function addStore(to: Counters, store: StoreCounts): void {

@@ -45,6 +45,19 @@ export interface QueueTotals {
   readonly bytes: number
 }
 
+/** What bridge rules did, all together. */
+export interface BridgeCounts {
+  readonly copied: number
+  /** Copies that were not made, by reason. */
+  readonly reasons: Readonly<Record<string, number>>
+  /** The condition of a rule was not true, */
+  readonly unmatched: number
+  /** or could not be answered. */
+  readonly errors: number
+  /** Messages refused whole because a rule requires its copy. */
+  readonly required: number
+}
+
 export interface StoreCounts {
   readonly commits: number
   readonly commitFailures: number
@@ -67,6 +80,8 @@ export interface MetricSources {
   readonly retained?: () => number
   readonly departures?: () => Iterable<DepartureCount>
   readonly queues?: () => Iterable<QueueTotals>
+  readonly bridgeRules?: () => number
+  readonly bridge?: BridgeCounts
   readonly store?: StoreCounts
   readonly ready?: () => boolean
 }

@@ -26,7 +26,7 @@ import { LEASES_MAX } from './ordered-leases.js'
 import { Pager } from './ordered-pager.js'
 import { leave } from './ordered-place.js'
 import { Polls } from './ordered-polls.js'
-import { makeRoom, shed } from './ordered-room.js'
+import { fits, makeRoom, shed } from './ordered-room.js'
 import type { OrderedState } from './ordered-state.js'
 import { nextDue, purge, tick } from './ordered-tick.js'
 import type { Departure, QueueCounts } from './queue.js'
@@ -174,6 +174,13 @@ export class OrderedQueue implements Due {
     const result = this.admit(m, now)
     this.after()
     return result
+  }
+
+  /** Whether `offer` would take `copies` messages of `bytes` together, none larger than `largest`. */
+  fits(copies: number, bytes: number, largest: number): boolean {
+    if (this.state.deleted) return false
+    tick(this.state, this.shared.clock.now())
+    return fits(this.state, copies, bytes, largest)
   }
 
   /**

@@ -19,6 +19,21 @@ export function makeRoom(s: OrderedState, bytes: number, now: number): Room {
   return 'room'
 }
 
+/**
+ * Whether `copies` more messages of `bytes` together, none larger than `largest`, would find room, dropping the oldest where the queue does that.
+ * Changes nothing.
+ */
+export function fits(s: OrderedState, copies: number, bytes: number, largest: number): boolean {
+  const a = s.attributes
+  if (largest > a.max_message_bytes) return false
+  if (s.count + copies <= a.max_messages && s.bytes + bytes <= a.max_bytes) return true
+  if (a.overflow !== 'drop_oldest' || bytes > a.max_bytes) return false
+  // What is leased stays.
+  let held = 0
+  for (const e of s.leases.all()) held += e.bytes
+  return s.leases.size + copies <= a.max_messages && held + bytes <= a.max_bytes
+}
+
 function refuse(s: OrderedState): Room {
   const why = s.attributes.overflow === 'drop_newest' ? 'dropped_newest' : 'refused'
   s.effects.departed(s, why, 1)

@@ -23,6 +23,8 @@
  * | `o` | ordered index | queue id, class u8, rank u64, seq | the ordered queue's | |
  * | `s` | ordered state | queue id, seq | the ordered queue's | |
  * | `d` | de-duplication | queue id, hash | the ordered queue's | |
+ * | `B` | bridge rule | name | the bridge's | `B telemetry` |
+ * | `b` | queue made by a rule | queue id | the bridge's | `b 00000003` |
  */
 import { getU16, getU32, getU48, getU64, putU16, putU32, putU48, putU64, U48_MAX } from './bytes.js'
 import type { KeyRange } from './disk.js'
@@ -43,6 +45,8 @@ const PUBREL = 0x50
 const ORDERED_INDEX = 0x6f
 const ORDERED_STATE = 0x73
 const DEDUP = 0x64
+const BRIDGE_RULE = 0x42
+const AUTO_QUEUE = 0x62
 
 /** Everything that the store holds. */
 export const everything: KeyRange = { gte: Buffer.from([0x00]), lt: Buffer.from([0xff]) }
@@ -238,6 +242,24 @@ export function dedupKey(queueId: number, hash: Buffer | string): Buffer {
 
 export function dedupOf(queueId: number): KeyRange {
   return ofId(DEDUP, queueId)
+}
+
+/* ---- the bridge's rows ---- */
+
+export function bridgeRuleKey(name: Buffer | string): Buffer {
+  return text(BRIDGE_RULE, name)
+}
+
+export const bridgeRules: KeyRange = prefix(BRIDGE_RULE)
+
+export function autoQueueKey(queueId: number): Buffer {
+  return u32(AUTO_QUEUE, queueId)
+}
+
+export const autoQueues: KeyRange = prefix(AUTO_QUEUE)
+
+export function autoQueueId(key: Buffer): number {
+  return getU32(key, 1)
 }
 
 /* ---- shapes ---- */

@@ -11,6 +11,7 @@ import type { SettingsInput } from '../../src/config/schema.js'
 import { systemClock } from '../../src/core/clock.js'
 import { silentLog } from '../../src/core/log.js'
 import { listenTcp } from '../../src/listeners/tcp.js'
+import { type BridgeOptions, type Bridges, bridge } from '../../src/plugins/bridge/index.js'
 import { type DurableQueues, type DurableQueuesOptions, durableQueues } from '../../src/plugins/durable-queues/index.js'
 import { type QosRetryOptions, qosRetry } from '../../src/plugins/qos-retry/index.js'
 import { openStore } from '../../src/store/store.js'
@@ -34,6 +35,7 @@ export interface ClockedOptions {
   retry?: Partial<QosRetryOptions>
   limits?: DurableQueuesOptions['limits']
   aedes?: UserOptions
+  bridge?: Partial<BridgeOptions>
   /** An earlier broker's disk: what it committed is there. */
   after?: CutDisk
   clock?: ManualClock
@@ -43,6 +45,7 @@ export interface ClockedBroker {
   readonly broker: Broker
   readonly clock: ManualClock
   readonly queues: DurableQueues
+  readonly bridges: Bridges
   readonly disk: CutDisk
   readonly port: number
   close(): Promise<void>
@@ -61,7 +64,12 @@ export async function startClocked(o: ClockedOptions = {}): Promise<ClockedBroke
     },
   }
   const broker = await createBroker({
-    plugins: [durableQueues(o.limits === undefined ? {} : { limits: o.limits }), qosRetry(o.retry ?? {}), probe],
+    plugins: [
+      durableQueues(o.limits === undefined ? {} : { limits: o.limits }),
+      qosRetry(o.retry ?? {}),
+      bridge(o.bridge ?? {}),
+      probe,
+    ],
     attachStream: () => {},
     settings: o.settings ?? {},
     aedes: o.aedes ?? {},
@@ -82,6 +90,7 @@ export async function startClocked(o: ClockedOptions = {}): Promise<ClockedBroke
     broker,
     clock,
     queues: queues as DurableQueues,
+    bridges: broker.offer<Bridges>('bridge') as Bridges,
     disk,
     port: listener.port,
     async close() {

@@ -1,0 +1,147 @@
+/** A rule at work: takes its copy of each matching message, in the commit that acknowledges the publisher. */
+import type { Inbound } from '../../broker/message.js'
+import { Taker } from '../../broker/taker.js'
+import { KEY_BYTES_MAX } from '../../queue/attributes.js'
+import type { OutgoingMessage } from '../../queue/ordered-api.js'
+import type { OrderedQueue } from '../../queue/ordered-queue.js'
+import { type MessageView, messageBytes } from '../../store/message.js'
+import type { Refusal, Tally, Totals } from './counts.js'
+import { Plan } from './plan.js'
+import type { Compiled } from './rule.js'
+import type { Targets } from './targets.js'
+import type { Subject } from './template.js'
+
+/** A copy on its way into a queue; one object, used again. */
+class Copy implements OutgoingMessage {
+  view!: MessageView
+  key = ''
+  priority = 0
+  delay_ms = 0
+  expires_at = 0
+}
+
+/** Negative: as the queue says. */
+const QUEUES_OWN = -1
+const PRIORITY_STANDARD = 8
+
+/** What all rules share while a store is open. */
+export interface Bridge {
+  readonly targets: Targets
+  readonly totals: Totals
+}
+
+export class RuleTaker extends Taker {
+  readonly compiled: Compiled
+  readonly tally: Tally
+  private readonly bridge: Bridge
+  private readonly copy = new Copy()
+  /** The queue of a rule that has only one, as last found. */
+  private only: OrderedQueue | undefined
+
+  constructor(compiled: Compiled, tally: Tally, bridge: Bridge) {
+    super(compiled.rule.filter)
+    this.compiled = compiled
+    this.tally = tally
+    this.bridge = bridge
+    const { priority, delay_s } = compiled.rule
+    this.copy.priority = priority ?? PRIORITY_STANDARD
+    this.copy.delay_ms = delay_s === undefined ? QUEUES_OWN : delay_s * 1000
+  }
+
+  /** Only a rule that requires its copy can refuse a message: when the copy has no room. A name or key that does not fit refuses the copy alone. */
+  override allows(m: Inbound): boolean {
+    const { rule, queue } = this.compiled
+    if (!rule.required || (m.qos === 0 && !rule.qos0)) return true
+    const name = queue.expand(subjectOf(m))
+    if (this.keyRefusal(m) !== undefined) return true
+    const { targets, totals } = this.bridge
+    const bytes = messageBytes(m) + (m.room ? 0 : 2)
+    const allowed = planOf(m).reserve(name, bytes, (copies, sum, largest) => targets.roomFor(name, copies, sum, largest))
+    if (!allowed) {
+      totals.required++
+      this.refused('queue_full')
+    }
+    return allowed
+  }
+
+  take(m: Inbound, _held: boolean): boolean {
+    const { rule } = this.compiled
+    if (m.qos === 0 && !rule.qos0) return false
+    const queue = this.queueOf(m)
+    const refusal = typeof queue === 'string' ? queue : this.keyRefusal(m)
+    if (typeof queue === 'string' || refusal !== undefined) return this.refused(refusal as Refusal)
+    const { copy } = this
+    if (!this.mayUse(m, queue)) return this.refused('queue_full')
+    copy.view = m
+    copy.expires_at = expiry(m, rule.ttl_s)
+    if (queue.offer(copy).outcome !== 'stored') return this.refused('queue_full')
+    this.tally.copied++
+    this.bridge.totals.copied++
+    return true
+  }
+
+  /** False when the room that is left belongs to rules that require theirs. */
+  private mayUse(m: Inbound, queue: OrderedQueue): boolean {
+    const plan = m.attachment
+    if (!(plan instanceof Plan)) return true
+    const bytes = messageBytes(m)
+    if (this.compiled.rule.required) plan.release(queue.name, bytes)
+    return plan.leaves(queue, bytes)
+  }
+
+  private queueOf(m: Inbound): OrderedQueue | Refusal {
+    const { queue, key } = this.compiled
+    const { targets } = this.bridge
+    if (!queue.literal) return targets.find(queue.expand(subjectOf(m)), key !== undefined)
+    if (this.only === undefined || this.only.state.deleted) {
+      const found = targets.find(queue.text, key !== undefined)
+      if (typeof found === 'string') return found
+      this.only = found
+    }
+    return this.only
+  }
+
+  /** Sets the copy's key; says why when what the topic gives does not fit. */
+  private keyRefusal(m: Inbound): Refusal | undefined {
+    const { key } = this.compiled
+    if (key === undefined) return undefined
+    const text = key.expand(subjectOf(m))
+    if (text.length > KEY_BYTES_MAX || Buffer.byteLength(text) > KEY_BYTES_MAX) return 'bad_key'
+    this.copy.key = text
+    return undefined
+  }
+
+  private refused(why: Refusal): false {
+    this.tally.refused++
+    this.bridge.totals.refused++
+    this.bridge.totals.reasons[why]++
+    return false
+  }
+}
+
+const subject = { topic: '', client: '' }
+
+function subjectOf(m: Inbound): Subject {
+  subject.topic = m.topic.name
+  subject.client = clientOf(m)
+  return subject
+}
+
+function clientOf(m: Inbound): string {
+  if (m.publisher !== null) return m.publisher.clientId
+  const id = (m.client as { readonly id?: unknown } | null)?.id
+  return typeof id === 'string' ? id : ''
+}
+
+function expiry(m: MessageView, ttl_s: number | undefined): number {
+  if (ttl_s === undefined) return m.expiresAt
+  const end = m.acceptedAt + ttl_s * 1000
+  return m.expiresAt === 0 || m.expiresAt > end ? end : m.expiresAt
+}
+
+function planOf(m: Inbound): Plan {
+  if (m.attachment instanceof Plan) return m.attachment
+  const plan = new Plan()
+  m.attachment = plan
+  return plan
+}
