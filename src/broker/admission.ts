@@ -132,6 +132,10 @@ export interface Outgoing {
   readonly payload: Buffer
   readonly qos: 0 | 1 | 2
   readonly retain: boolean
+  /** MQTT 5 property block in stored form. */
+  readonly properties?: Buffer | undefined
+  /** When it is no longer worth delivering: milliseconds since 1970, 0 for never. */
+  readonly expiresAt?: number
 }
 
 /** Admits a message from inside. Throws `topic_invalid`-worded text through `fault` when the topic is none. */
@@ -142,6 +146,8 @@ export function admitOutgoing(state: BrokerState, stored: Stored, o: Outgoing, c
   if (topic === undefined) return 'not a topic name'
   // Not the shared scratch: a hook or listener may publish while a packet is being admitted.
   const m = inboundOf(topic, o.payload, o.qos, o.retain, state.clock.now())
+  m.properties = o.properties
+  m.expiresAt = o.expiresAt ?? 0
   m.client = client
   return admit(state, stored, m)
 }

@@ -24,7 +24,7 @@ import { type BrokerSettings, defaultBrokerSettings } from './settings.js'
 import { BrokerState } from './state.js'
 import { startSweep } from './sweep.js'
 import type { Accept } from './transport.js'
-import { publishLeftWills } from './wills.js'
+import { Wills } from './wills.js'
 
 export type { Aedes } from 'aedes'
 
@@ -45,7 +45,7 @@ export interface Found {
   readonly sessions: number
   readonly subscriptions: number
   readonly retained: number
-  /** Wills of connections that were open when the broker died, published now. */
+  /** Wills that came due while the broker was not there, or by its end, published now. */
   readonly wills: number
 }
 
@@ -157,15 +157,17 @@ async function openOn(
   // Before sessions and their subscriptions are read, and before wills are published.
   for (const fn of opening) await fn(store, mailboxes)
   const retained = new RetainedMessages(store.journal, store.disk)
-  const sessions = new Sessions(store.journal, mailboxes, state.routes, state.spaces)
+  const { routes, spaces, clock, settings, stats } = state
+  const sessions = new Sessions({ journal: store.journal, mailboxes, routes, spaces, clock, settings, stats })
+  const wills = new Wills(state, store, sessions)
+  sessions.watcher = wills
   await retained.load()
-  await sessions.load(store, state.clock.now(), state.settings.session_expiry_s)
+  await sessions.load(store)
   // After the waiters of a commit have put their answers together, these leave in one write per connection.
   store.journal.contribute({ seal: nothing, committed: nothing, settled: () => state.flush() })
-  const stored = { store, mailboxes, sessions, retained }
-  state.stored = stored
-  const wills = await publishLeftWills(state, stored)
-  return { sessions: sessions.size, subscriptions: state.routes.subscriptions, retained: retained.size, wills }
+  state.stored = { store, mailboxes, sessions, retained, wills }
+  const published = await wills.load()
+  return { sessions: sessions.size, subscriptions: routes.subscriptions, retained: retained.size, wills: published }
 }
 
 function suspend(state: BrokerState): void {

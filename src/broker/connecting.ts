@@ -9,9 +9,9 @@ import { PacketFault } from '../mqtt/faults.js'
 import type { Frame } from '../mqtt/frame.js'
 import { topicFault } from '../topics/names.js'
 import type { Connection, Phase } from './connection.js'
+import { heldExpiry, NEVER_S } from './expiry.js'
 import type { Session } from './session.js'
 import type { Stored } from './state.js'
-import { storeWill } from './wills.js'
 
 /** What two bytes can say. */
 const KEEPALIVE_MAX_S = 65_535
@@ -76,13 +76,14 @@ function accept(c: Connection, packet: ConnectPacket): void {
   c.clean = packet.clean
   c.keepalive_s = heldKeepalive(packet.keepalive_s, state.settings.max_keepalive_s)
   takeOver(c, stored, clientId)
-  const { session, present, stored: changed } = stored.sessions.open(clientId, packet.clean, c, packet.version)
+  const expiry_s = packet.clean ? 0 : heldExpiry(NEVER_S, state.settings)
+  const { clean, version } = packet
+  const { session, present, stored: changed } = stored.sessions.open(c, { clientId, clean, expiry_s, version })
   c.session = session
   if (packet.will !== undefined) {
     const { topic, payload, qos, retain } = packet.will
-    c.lastWill = { clientId, topic, payload, qos, retain }
+    c.lastWill = stored.wills.add({ clientId, topic, payload, qos, retain })
     c.will = c.lastWill
-    storeWill(state, stored, c.lastWill)
   }
   if (present && state.hooks.gatesSubscribe) {
     authoriseAgain(c, stored, session)

@@ -26,7 +26,7 @@ import type { RetainedReplay } from './replay.js'
 import type { Session } from './session.js'
 import type { BrokerState } from './state.js'
 import type { Transport, TransportHandler } from './transport.js'
-import { endWill, type Will } from './wills.js'
+import type { Will } from './wills.js'
 import { writePublish, writePublishQos0 } from './writing.js'
 
 export type Phase = 'waiting' | 'connecting' | 'connected' | 'closed'
@@ -324,7 +324,7 @@ export class Connection extends EventEmitter implements TransportHandler, Delive
     const will = this.lastWill
     this.lastWill = null
     this.will = null
-    if (will !== null) endWill(this.state, will, false)
+    if (will !== null) this.state.stored?.wills.drop(will)
   }
 
   /**
@@ -347,11 +347,12 @@ export class Connection extends EventEmitter implements TransportHandler, Delive
     const session = this.session
     const will = this.lastWill
     this.lastWill = null
-    const filters = session === null || session.durable ? null : session.filters
+    const filters = session === null || session.outlives ? null : session.filters
     const left = filters === null || filters.size === 0 ? null : [...filters.keys()]
     this.session = null
-    if (session !== null && session.connection === this) this.state.stored?.sessions.detach(session, sessionEnd(this.state))
-    if (will !== null) endWill(this.state, will, was === 'connected', this)
+    if (session !== null && session.connection === this) this.state.stored?.sessions.detach(session)
+    if (will !== null && was === 'connected') this.state.stored?.wills.end(will, this)
+    else if (will !== null) this.state.stored?.wills.drop(will)
     this.state.hooks.closed(this, was, error, left)
   }
 
@@ -389,10 +390,4 @@ export class Connection extends EventEmitter implements TransportHandler, Delive
     this.session?.mailboxIfAny?.discard()
     if (done !== undefined) setImmediate(done)
   }
-}
-
-/** When a session that is left now will end: milliseconds since 1970, 0 for never. */
-function sessionEnd(state: BrokerState): number {
-  const { session_expiry_s } = state.settings
-  return session_expiry_s === 0 ? 0 : state.clock.now() + session_expiry_s * 1000
 }

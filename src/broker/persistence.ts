@@ -9,7 +9,8 @@
  */
 import { Readable } from 'node:stream'
 import { AqueductError } from '../core/errors.js'
-import { inboundKey, willKey, wills } from '../store/keys.js'
+import type { Row } from '../store/disk.js'
+import { inboundKey, willFields, willKey, wills, willsOf } from '../store/keys.js'
 import { filterFault, matches } from '../topics/names.js'
 import { inboundOf, viewOf } from './message.js'
 import {
@@ -23,7 +24,7 @@ import {
   update,
 } from './persistence-outgoing.js'
 import { otherFields, packetOf, payloadBytes, qosOf, queuedFields, readFields, type StoredPacket } from './persistence-packets.js'
-import { readMessageRecord, writeMessageRecord } from './records.js'
+import { readMessageRecord, readWillRecord, writeMessageRecord, writeWillRecord } from './records.js'
 import type { Session, SubscriptionOptions } from './session.js'
 import type { BrokerState, Stored } from './state.js'
 
@@ -274,25 +275,34 @@ export class AedesPersistence {
     packet.brokerId = this.id
     packet.clientId = client.id
     const view = viewOf(Buffer.from(packet.topic), payloadBytes(packet), this.state.clock.now())
-    const record = writeMessageRecord(view, qosOf(packet), packet.retain === true, otherFields(packet, WILL_FIELDS))
+    const message = { view, qos: qosOf(packet), retain: packet.retain === true, fields: otherFields(packet, WILL_FIELDS) }
+    const record = writeWillRecord({ message, delay_s: 0, dueAt: 0, expiry_s: undefined, judged: false })
     stored.store.journal.put(willKey(client.id), record)
     await stored.store.journal.flush()
   }
 
+  /** The last one that was stored for the client, by its connection or by `putWill`. */
   async getWill(client: ClientName): Promise<StoredPacket | undefined> {
-    const stored = this.stored()
-    await stored.store.journal.flush()
-    const row = await stored.store.disk.get(willKey(client.id))
-    return row === undefined ? undefined : this.willIn(client.id, row)
+    const row = await this.willRow(client)
+    return row === undefined ? undefined : this.willIn(client.id, row.value)
   }
 
   async delWill(client: ClientName): Promise<StoredPacket | undefined> {
-    const will = await this.getWill(client)
-    if (will === undefined) return undefined
+    const row = await this.willRow(client)
+    if (row === undefined) return undefined
     const stored = await this.change()
-    stored.store.journal.del(willKey(client.id))
+    stored.store.journal.del(row.key)
     await stored.store.journal.flush()
-    return will
+    return this.willIn(client.id, row.value)
+  }
+
+  private async willRow(client: ClientName): Promise<Row | undefined> {
+    const stored = this.stored()
+    await stored.store.journal.flush()
+    let last: Row | undefined
+    for await (const row of stored.store.disk.scan(willsOf(client.id)))
+      if (willFields(row.key).clientId.toString() === client.id) last = row
+    return last
   }
 
   /** Wills of brokers that `brokers` does not name: nothing in a running broker. */
@@ -302,13 +312,13 @@ export class AedesPersistence {
 
   private async *willsExcept(brokers: Readonly<Record<string, unknown>>): AsyncGenerator<StoredPacket> {
     for await (const { key, value } of this.stored().store.disk.scan(wills)) {
-      const will = this.willIn(key.toString('utf8', 1), value)
+      const will = this.willIn(willFields(key).clientId.toString(), value)
       if (will.brokerId === undefined || !brokers[will.brokerId]) yield will
     }
   }
 
   private willIn(clientId: string, row: Buffer): StoredPacket {
-    const { view, qos, retain, fields } = readMessageRecord(row)
+    const { view, qos, retain, fields } = readWillRecord(row).message
     return { clientId, brokerId: this.id, ...packetOf(view, qos, retain, readFields(fields)) }
   }
 
@@ -330,8 +340,7 @@ export class AedesPersistence {
   }
 
   private open(stored: Stored, clientId: string): Session {
-    const { session_expiry_s } = this.state.settings
-    return stored.sessions.openOffline(clientId, session_expiry_s === 0 ? 0 : this.state.clock.now() + session_expiry_s * 1000)
+    return stored.sessions.openOffline(clientId)
   }
 }
 

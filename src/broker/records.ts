@@ -6,31 +6,43 @@ import { AqueductError } from '../core/errors.js'
 import type { MessageView } from '../store/message.js'
 import type { SubscriptionOptions } from './session.js'
 
-const SESSION_VERSION = 1
+const SESSION_VERSION = 2
 const SUBSCRIPTION_VERSION = 1
 const MESSAGE_VERSION = 1
+const WILL_VERSION = 2
 
 export interface SessionRecord {
   readonly id: number
+  /** When it ends: milliseconds since 1970; 0 for never, or while it is connected. */
   readonly expiresAt: number
   readonly version: number
   readonly maybeSent: number
+  /** How long it outlives its connection. Undefined in a record of version 1: as long as the setting says. */
+  readonly expiry_s: number | undefined
 }
 
-/** version u8 · mailbox id u32 · expires at u48 · MQTT level u8 · possibly sent u16 */
-export function writeSessionRecord(r: SessionRecord): Buffer {
-  const b = Buffer.allocUnsafe(14)
+/** version u8 · mailbox id u32 · expires at u48 · MQTT level u8 · possibly sent u16 · expiry in seconds u32 (since version 2) */
+export function writeSessionRecord(r: Required<SessionRecord> & { expiry_s: number }): Buffer {
+  const b = Buffer.allocUnsafe(18)
   b[0] = SESSION_VERSION
   b.writeUInt32BE(r.id, 1)
   b.writeUIntBE(r.expiresAt, 5, 6)
   b[11] = r.version
   b.writeUInt16BE(Math.min(r.maybeSent, 65_535), 12)
+  b.writeUInt32BE(r.expiry_s, 14)
   return b
 }
 
 export function readSessionRecord(b: Buffer): SessionRecord {
-  if (b.length !== 14 || b[0] !== SESSION_VERSION) throw damaged('session')
-  return { id: b.readUInt32BE(1), expiresAt: b.readUIntBE(5, 6), version: b[11] as number, maybeSent: b.readUInt16BE(12) }
+  const old = b[0] === 1 && b.length === 14
+  if (!old && (b[0] !== SESSION_VERSION || b.length !== 18)) throw damaged('session')
+  return {
+    id: b.readUInt32BE(1),
+    expiresAt: b.readUIntBE(5, 6),
+    version: b[11],
+    maybeSent: b.readUInt16BE(12),
+    expiry_s: old ? undefined : b.readUInt32BE(14),
+  }
 }
 
 /** version u8 · options u8: QoS in bits 0–1, no local 4, retain as published 8, retain handling in bits 4–5 · [subscription identifier u32] */
@@ -51,7 +63,7 @@ export function readSubscriptionRecord(b: Buffer): SubscriptionOptions {
   return { ...options, retainHandling: (bits >>> 4) & 3, ...(b.length < 6 ? {} : { identifier: b.readUInt32BE(2) }) }
 }
 
-/** A retained message or a will: the view and how it was published. */
+/** A retained message, and the message of a will: the view and how it was, or will be, published. */
 export interface MessageRecord {
   readonly view: MessageView
   readonly qos: 0 | 1 | 2
@@ -107,6 +119,48 @@ export function readMessageRecord(b: Buffer): MessageRecord {
       acceptedAt: b.readUIntBE(2, 6),
       expiresAt: b.readUIntBE(8, 6),
     },
+  }
+}
+
+/** A will: the message, and when it is due. */
+export interface WillRecord {
+  readonly message: MessageRecord
+  /** How long it waits when its connection is over, unless the session ends before [MQTT 5.0 3.1.3.2.2]. */
+  readonly delay_s: number
+  /** When the wait is over: milliseconds since 1970; 0 while the connection is there. */
+  readonly dueAt: number
+  /** How long the message is worth delivering, counted from when it is published. */
+  readonly expiry_s: number | undefined
+  /** The hook that may refuse a publish has agreed to it. */
+  readonly judged: boolean
+}
+
+/**
+ * version u8 · flags u8: message expiry given 1, judged 2 · delay in seconds u32 · due at u48 · message expiry in seconds u32 · message record.
+ * Version 1 is the message record alone.
+ */
+export function writeWillRecord(r: WillRecord): Buffer {
+  const { view, qos, retain, fields } = r.message
+  const message = writeMessageRecord(view, qos, retain, fields)
+  const b = Buffer.allocUnsafe(16 + message.length)
+  b[0] = WILL_VERSION
+  b[1] = (r.expiry_s === undefined ? 0 : 1) | (r.judged ? 2 : 0)
+  b.writeUInt32BE(r.delay_s, 2)
+  b.writeUIntBE(r.dueAt, 6, 6)
+  b.writeUInt32BE(r.expiry_s ?? 0, 12)
+  message.copy(b, 16)
+  return b
+}
+
+export function readWillRecord(b: Buffer): WillRecord {
+  if (b[0] === 1) return { message: readMessageRecord(b), delay_s: 0, dueAt: 0, expiry_s: undefined, judged: false }
+  if (b[0] !== WILL_VERSION || b.length < 16) throw damaged('will')
+  return {
+    message: readMessageRecord(b.subarray(16)),
+    delay_s: b.readUInt32BE(2),
+    dueAt: b.readUIntBE(6, 6),
+    expiry_s: (b[1] & 1) === 0 ? undefined : b.readUInt32BE(12),
+    judged: (b[1] & 2) !== 0,
   }
 }
 

@@ -1,7 +1,8 @@
 /**
  * What the broker keeps for one client: its subscriptions, the QoS 2 identifiers it has received, and its mailbox. A durable
- * session outlives its connection and the process; a volatile one (clean session) ends with its connection.
+ * session is in the store; a volatile one is in memory only and ends with its connection.
  */
+import type { Moment } from '../core/moments.js'
 import type { Connection } from './connection.js'
 import type { Mailbox } from './ports.js'
 import type { Taker } from './taker.js'
@@ -25,7 +26,7 @@ export function mergeOptions(a: SubscriptionOptions, b: SubscriptionOptions): Su
   }
 }
 
-export class Session {
+export class Session implements Moment {
   readonly clientId: string
   readonly durable: boolean
   /** The session's number in the store; 0 for a volatile one. */
@@ -35,8 +36,12 @@ export class Session {
   /** QoS 2 identifiers received and not released yet. */
   inbound: Set<number> | null = null
   connection: Connection | null = null
+  /** Seconds that it outlives its connection: 0, it ends with it; `NEVER_S`, for ever. MQTT 5 may change it in DISCONNECT. */
+  expiry_s = 0
   /** When a session without connection ends: milliseconds since 1970, 0 for never or while connected. */
   expiresAt = 0
+  /** Place among those that will end (`Sessions`). */
+  slot = -1
   /** MQTT level of the last connection: 3, 4 or 5. */
   version = 4
   /** Messages that may have been sent and are not acknowledged: the window while connected, the exact number afterwards. */
@@ -52,6 +57,15 @@ export class Session {
     this.id = box === null ? 0 : box.id
     this.box = box
     this.makeBox = makeBox
+  }
+
+  get dueAt(): number {
+    return this.expiresAt
+  }
+
+  /** It outlives the connection that it has. */
+  get outlives(): boolean {
+    return this.durable && this.expiry_s > 0
   }
 
   get mailbox(): Mailbox {

@@ -1,17 +1,29 @@
 /**
  * All sessions, by client id. Durable ones are in the store with their subscriptions; volatile ones exist only with their connection.
  *
- * A session's end is a stored moment (`expiresAt`), counted from when its connection went; a crash counts as going.
+ * Always true:
+ * - a session's end is a stored moment, counted from when its connection went; a crash counts as going. Until then the record says how long it will
+ *   outlive its connection (`expiry_s`), since nobody can write it in the moment of a crash;
+ * - a session whose moment has come is over for whoever connects, also before the sweep gets to it;
+ * - all that ends with a session leaves in one commit group, and its waiting will goes out in the same (`SessionWatcher`).
  */
+import type { Clock } from '../core/clock.js'
+import { Moments } from '../core/moments.js'
 import type { Journal } from '../store/journal.js'
 import * as keys from '../store/keys.js'
 import type { Store } from '../store/store.js'
 import type { Connection } from './connection.js'
+import { heldExpiry, momentIn, NEVER_S } from './expiry.js'
 import type { Mailboxes } from './ports.js'
 import { readSessionRecord, readSubscriptionRecord, writeSessionRecord, writeSubscriptionRecord } from './records.js'
 import type { Routes } from './routes.js'
 import { Session, type SubscriptionOptions } from './session.js'
+import type { BrokerSettings } from './settings.js'
 import { isServedOnly, type Spaces } from './spaces.js'
+import type { BrokerStats } from './stats.js'
+
+/** Sessions that end in one turn, and in one commit at a start. */
+const ENDS_PER_TURN = 1_000
 
 export interface OpenedSession {
   readonly session: Session
@@ -21,20 +33,59 @@ export interface OpenedSession {
   readonly stored: boolean
 }
 
+/** What a CONNECT asks for. */
+export interface SessionRequest {
+  readonly clientId: string
+  /** Clean Session; in MQTT 5 Clean Start. */
+  readonly clean: boolean
+  /** How long it shall outlive the connection; `heldExpiry` has been asked. */
+  readonly expiry_s: number
+  /** MQTT level: 3, 4 or 5. */
+  readonly version: number
+}
+
+/** Told in the turn in which it happens, so that what it stores joins the same commit. */
+export interface SessionWatcher {
+  /** The session that client had is over. */
+  sessionEnded(clientId: string): void
+  /** The client is back in its session. */
+  sessionResumed(clientId: string): void
+}
+
+export interface SessionsOptions {
+  readonly journal: Journal
+  readonly mailboxes: Mailboxes
+  readonly routes: Routes
+  readonly spaces: Spaces
+  readonly clock: Clock
+  readonly settings: BrokerSettings
+  readonly stats: BrokerStats
+}
+
 export class Sessions {
+  /** Set before the first session ends. */
+  watcher: SessionWatcher | null = null
   private readonly byClient = new Map<string, Session>()
+  /** Sessions without a connection that will end. */
+  private readonly ends = new Moments<Session>()
   private readonly journal: Journal
   private readonly mailboxes: Mailboxes
   private readonly routes: Routes
   private readonly spaces: Spaces
+  private readonly clock: Clock
+  private readonly settings: BrokerSettings
+  private readonly stats: BrokerStats
   /** Shared by all sessions. */
   private readonly makeVolatile = (clientId: string) => this.mailboxes.create(clientId, false)
 
-  constructor(journal: Journal, mailboxes: Mailboxes, routes: Routes, spaces: Spaces) {
-    this.journal = journal
-    this.mailboxes = mailboxes
-    this.routes = routes
-    this.spaces = spaces
+  constructor(o: SessionsOptions) {
+    this.journal = o.journal
+    this.mailboxes = o.mailboxes
+    this.routes = o.routes
+    this.spaces = o.spaces
+    this.clock = o.clock
+    this.settings = o.settings
+    this.stats = o.stats
   }
 
   get size(): number {
@@ -49,9 +100,11 @@ export class Sessions {
     return this.byClient.get(clientId)
   }
 
-  /** Reads sessions, subscriptions and received QoS 2 identifiers; those that were connected end `expiry_s` from `now`. */
-  async load(store: Store, now: number, expiry_s: number): Promise<void> {
+  /** Reads sessions, subscriptions and received QoS 2 identifiers. Those whose time has come, or that were connected and ended with that, end now. */
+  async load(store: Store): Promise<void> {
+    const now = this.clock.now()
     const byId = new Map<number, Session>()
+    const over: Session[] = []
     for await (const row of store.disk.scan(keys.sessions)) {
       const record = readSessionRecord(row.value)
       const clientId = keys.textOf(row.key).toString()
@@ -60,8 +113,11 @@ export class Sessions {
       const session = new Session(clientId, mailbox, this.makeVolatile)
       session.version = record.version
       session.maybeSent = record.maybeSent
-      session.expiresAt = record.expiresAt !== 0 ? record.expiresAt : expiry_s === 0 ? 0 : now + expiry_s * 1000
-      if (session.expiresAt !== record.expiresAt) this.write(session)
+      session.expiry_s = record.expiry_s ?? this.defaultExpiry
+      session.expiresAt = record.expiresAt !== 0 ? record.expiresAt : momentIn(session.expiry_s, now)
+      if (session.expiresAt !== 0 && session.expiresAt <= now) over.push(session)
+      else if (session.expiresAt !== record.expiresAt) this.write(session)
+      if (session.expiresAt !== 0) this.ends.place(session)
       this.byClient.set(clientId, session)
       byId.set(record.id, session)
     }
@@ -77,22 +133,30 @@ export class Sessions {
       if (session.inbound === null) session.inbound = new Set()
       session.inbound.add(packetId)
     }
+    for (const [i, session] of over.entries()) {
+      this.end(session)
+      if ((i + 1) % ENDS_PER_TURN === 0) await this.journal.flush()
+    }
   }
 
   /** The session for a CONNECT that was accepted; whoever held it before is gone already. */
-  open(clientId: string, clean: boolean, connection: Connection, version: number): OpenedSession {
-    const old = this.byClient.get(clientId)
+  open(connection: Connection, { clientId, clean, expiry_s, version }: SessionRequest): OpenedSession {
+    const old = this.current(clientId)
     if (old !== undefined && !clean) {
       old.connection = connection
+      old.expiry_s = expiry_s
       old.expiresAt = 0
+      this.ends.delete(old)
       old.version = version
       old.maybeSent = connection.window
       this.write(old)
+      this.watcher?.sessionResumed(clientId)
       return { session: old, present: true, stored: true }
     }
     if (old !== undefined) this.remove(old)
-    const session = new Session(clientId, clean ? null : this.mailboxes.create(clientId, true), this.makeVolatile)
+    const session = new Session(clientId, expiry_s === 0 ? null : this.mailboxes.create(clientId, true), this.makeVolatile)
     session.connection = connection
+    session.expiry_s = expiry_s
     session.version = version
     session.maybeSent = connection.window
     this.byClient.set(clientId, session)
@@ -100,27 +164,26 @@ export class Sessions {
     return { session, present: false, stored: session.durable || old !== undefined }
   }
 
-  /** A session without connection, as Aedes's persistence contract and the importer make them. */
-  openOffline(clientId: string, expiresAt = 0): Session {
-    const old = this.byClient.get(clientId)
+  /** A session without connection, as Aedes's persistence contract and the importer make them: it lives as long as the setting says. */
+  openOffline(clientId: string): Session {
+    const old = this.current(clientId)
     if (old !== undefined) return old
     const session = new Session(clientId, this.mailboxes.create(clientId, true), this.makeVolatile)
-    session.expiresAt = expiresAt
+    session.expiry_s = this.defaultExpiry
     this.byClient.set(clientId, session)
-    this.write(session)
+    this.left(session)
     return session
   }
 
-  /** The connection is gone. A volatile session ends with it; a durable one lives until `expiresAt`. */
-  detach(session: Session, expiresAt = 0): void {
+  /** The connection is gone. The session ends with it, or lives for `expiry_s` from now. */
+  detach(session: Session): void {
     session.connection = null
-    if (!session.durable) {
+    if (!session.outlives) {
       this.remove(session)
       return
     }
     session.maybeSent = session.mailbox.detach()
-    session.expiresAt = expiresAt
-    this.write(session)
+    this.left(session)
   }
 
   /** Ends the session: subscriptions, messages and identifiers go in the open commit group. */
@@ -138,18 +201,20 @@ export class Sessions {
     }
     const mailbox = session.mailboxIfAny
     if (mailbox !== null) this.mailboxes.remove(mailbox)
-    if (this.byClient.get(session.clientId) === session) this.byClient.delete(session.clientId)
+    this.ends.delete(session)
+    if (this.byClient.get(session.clientId) !== session) return
+    this.byClient.delete(session.clientId)
+    if (session.durable) this.watcher?.sessionEnded(session.clientId)
   }
 
-  /** Ends sessions whose time has come. Returns how many. */
-  expire(now: number): number {
-    let count = 0
-    for (const session of this.byClient.values()) {
-      if (session.expiresAt === 0 || session.connection !== null || session.expiresAt > now) continue
-      this.remove(session)
-      count++
+  /** Ends sessions whose time has come, the earliest first; a great many not in one turn. */
+  expire(): void {
+    const now = this.clock.now()
+    for (let count = 0; count < ENDS_PER_TURN; count++) {
+      const session = this.ends.firstDue(now)
+      if (session === undefined) return
+      this.end(session)
     }
-    return count
   }
 
   /** True when the filter is new to the session, false when its options were replaced. */
@@ -169,8 +234,34 @@ export class Sessions {
 
   /** Writes the session's record into the open commit group. */
   write(session: Session): void {
-    const { version, maybeSent, expiresAt } = session
-    this.journal.put(keys.sessionKey(session.clientId), writeSessionRecord({ id: session.id, expiresAt, version, maybeSent }))
+    const { id, version, maybeSent, expiresAt, expiry_s } = session
+    this.journal.put(keys.sessionKey(session.clientId), writeSessionRecord({ id, expiresAt, version, maybeSent, expiry_s }))
+  }
+
+  /** The session of that client, unless it is over. */
+  private current(clientId: string): Session | undefined {
+    const session = this.byClient.get(clientId)
+    if (session === undefined || session.expiresAt === 0 || session.expiresAt > this.clock.now()) return session
+    this.end(session)
+    return undefined
+  }
+
+  /** Its time has come. */
+  private end(session: Session): void {
+    this.remove(session)
+    this.stats.sessionsExpired++
+  }
+
+  /** It has no connection from now on. */
+  private left(session: Session): void {
+    session.expiresAt = momentIn(session.expiry_s, this.clock.now())
+    if (session.expiresAt !== 0) this.ends.place(session)
+    this.write(session)
+  }
+
+  /** What a client gets that cannot say how long. */
+  private get defaultExpiry(): number {
+    return heldExpiry(NEVER_S, this.settings)
   }
 
   private link(session: Session, filter: string, options: SubscriptionOptions): void {

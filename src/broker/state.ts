@@ -17,12 +17,14 @@ import type { Sessions } from './sessions.js'
 import type { BrokerSettings } from './settings.js'
 import { Spaces } from './spaces.js'
 import { BrokerStats } from './stats.js'
+import type { Wills } from './wills.js'
 
 export interface Stored {
   readonly store: Store
   readonly mailboxes: Mailboxes
   readonly sessions: Sessions
   readonly retained: RetainedMessages
+  readonly wills: Wills
 }
 
 export class BrokerState {

@@ -19,5 +19,7 @@ export class BrokerStats {
   keepaliveTimeouts = 0
   connectTimeouts = 0
   willsPublished = 0
+  /** Wills that were due while there was no room, and too many others waited for that. */
+  willsDropped = 0
   sessionsExpired = 0
 }

@@ -1,14 +1,13 @@
 /**
- * What must happen by time, without a timer per connection: connect timeout, keep alive, resending, the end of sessions. One timer
- * walks over all of them.
+ * What must happen by time, without a timer per connection: connect timeout, keep alive, resending, the end of sessions, wills that
+ * waited. One timer for all of them.
  */
 import type { Timer } from '../core/clock.js'
-import type { BrokerState } from './state.js'
+import type { BrokerState, Stored } from './state.js'
 
 /** Grain of keep alive and connect timeout. */
 const SWEEP_MS = 250
 const SWEEPS_PER_RETRY = 4
-const SWEEPS_PER_EXPIRY = 20
 
 export function startSweep(state: BrokerState): Timer {
   let count = 0
@@ -17,9 +16,14 @@ export function startSweep(state: BrokerState): Timer {
     state.uptime_ms = state.clock.uptime_ms()
     count++
     sweepConnections(state, count % SWEEPS_PER_RETRY === 0)
-    if (count % SWEEPS_PER_EXPIRY === 0 && state.stored !== null)
-      state.stats.sessionsExpired += state.stored.sessions.expire(state.clock.now())
+    if (state.stored !== null) sweepStored(state.stored)
   })
+}
+
+/** Moments that are stored: one look at the earliest of each kind, unless something is due. */
+function sweepStored({ sessions, wills }: Stored): void {
+  sessions.expire()
+  wills.sweep()
 }
 
 function sweepConnections(state: BrokerState, retry: boolean): void {

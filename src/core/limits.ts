@@ -28,3 +28,5 @@ export const QUEUE_INDEX_ENTRIES_MAX = 8_192
 
 /** Retained payloads kept in memory; beyond it they are read from the store. */
 export const RETAINED_CACHE_BYTES_MAX = 32 * 1024 * 1024
+/** Wills that wait because the disk was nearly full, or a queue that must have them was; beyond it they are dropped and counted. */
+export const WILLS_REFUSED_MAX = 10_000

@@ -54,6 +54,7 @@ function addBroker(to: Counters, broker: BrokerCounts): void {
     { labels: { reason: 'no_connect' }, value: broker.connectTimeouts },
   ])
   to.counter('aqueduct_wills_published_total', 'Will messages published.', () => broker.willsPublished)
+  to.counter('aqueduct_wills_dropped_total', 'Wills that were due and found no room.', () => broker.willsDropped)
   to.counter('aqueduct_sessions_expired_total', 'Stored sessions that reached their expiry.', () => broker.sessionsExpired)
 }
 

@@ -25,6 +25,8 @@ export interface BrokerCounts {
   readonly keepaliveTimeouts: number
   readonly connectTimeouts: number
   readonly willsPublished: number
+  /** Wills that were due while there was no room, with too many waiting for that. */
+  readonly willsDropped: number
   readonly sessionsExpired: number
 }
 

@@ -2,7 +2,7 @@
  * The key schema: every key of the store is made and taken apart here and nowhere else.
  *
  * A key is one prefix byte and then fields of fixed width, big-endian, so that byte order is number order; at most one field of
- * free length, and that comes last. Every range has both ends. Sequences, indexes, commit numbers and moments are u48, queue and
+ * free length, and that comes last (but for a will's number). Every range has both ends. Sequences, indexes, commit numbers and moments are u48, queue and
  * session ids u32.
  *
  * | prefix | row | key fields | value | sample |
@@ -16,7 +16,7 @@
  * | `Q` | queue definition | queue id | kind, limits, name | `Q 00000003` |
  * | `S` | session | client id | the broker's | `S dev-1` |
  * | `F` | subscription | session id, filter | the broker's | `F 00000003 a/+/b` |
- * | `W` | will | client id | the broker's | `W dev-1` |
+ * | `W` | will | client id, or client id 0x00 number | the broker's | `W dev-1`, `W dev-1 00 000000000007` |
  * | `R` | retained message | topic | the broker's | `R a/b` |
  * | `N` | QoS 2 id received | session id, packet id u16 | the broker's | `N 00000003 002a` |
  * | `P` | PUBREC received | session id, seq | the broker's | `P 00000003 000000001001` |
@@ -39,6 +39,8 @@ const QUEUE = 0x51
 const SESSION = 0x53
 const SUBSCRIPTION = 0x46
 const WILL = 0x57
+/** 0x00 and a u48. */
+const WILL_NUMBER_BYTES = 7
 const RETAINED = 0x52
 const INBOUND = 0x4e
 const PUBREL = 0x50
@@ -134,7 +136,7 @@ export function sessionKey(clientId: Buffer | string): Buffer {
 
 export const sessions: KeyRange = prefix(SESSION)
 
-/** The text behind the prefix of a session, will or retained row: client id or topic, as its bytes. */
+/** The text behind the prefix of a session or retained row: client id or topic, as its bytes. */
 export function textOf(key: Buffer): Buffer {
   return key.subarray(1)
 }
@@ -153,8 +155,29 @@ export function subscriptionFields(key: Buffer): { sessionId: number; filter: Bu
   return { sessionId: getU32(key, 1), filter: key.subarray(5) }
 }
 
-export function willKey(clientId: Buffer | string): Buffer {
-  return text(WILL, clientId)
+/**
+ * A client's will. With a `number` above 0 one of several: of a connection that is gone, and of the one that followed it. MQTT allows no U+0000 in a
+ * client id, so the number cannot be taken for a part of it.
+ */
+export function willKey(clientId: Buffer | string, number = 0): Buffer {
+  const key = text(WILL, clientId)
+  if (number === 0) return key
+  const longer = Buffer.alloc(key.length + WILL_NUMBER_BYTES)
+  key.copy(longer)
+  putU48(longer, key.length + 1, number)
+  return longer
+}
+
+export function willFields(key: Buffer): { clientId: Buffer; number: number } {
+  const end = key.length - WILL_NUMBER_BYTES
+  if (end < 1 || key[end] !== 0) return { clientId: key.subarray(1), number: 0 }
+  return { clientId: key.subarray(1, end), number: getU48(key, end + 1) }
+}
+
+/** All wills of one client, in the order of their numbers. */
+export function willsOf(clientId: Buffer | string): KeyRange {
+  const gte = text(WILL, clientId)
+  return { gte, lt: Buffer.concat([gte, Buffer.from([0x01])]) }
 }
 
 export const wills: KeyRange = prefix(WILL)

@@ -10,7 +10,7 @@ import { filterFault, matches, topicFault } from '../../topics/names.js'
 import { bytesOf } from '../client-api.js'
 import { inboundOf, viewOf } from '../message.js'
 import { payloadBytes, qosOf, type StoredPacket } from '../persistence-packets.js'
-import { writeMessageRecord } from '../records.js'
+import { writeWillRecord } from '../records.js'
 import type { Session } from '../session.js'
 import type { BrokerState, Stored } from '../state.js'
 import type { AedesSource } from './source.js'
@@ -174,7 +174,9 @@ class Import {
         continue
       }
       const view = viewOf(Buffer.from(will.topic), payloadBytes(will), this.state.clock.now())
-      this.stored.store.journal.put(willKey(will.clientId), writeMessageRecord(view, qosOf(will), will.retain === true))
+      const message = { view, qos: qosOf(will), retain: will.retain === true, fields: undefined }
+      const record = writeWillRecord({ message, delay_s: 0, dueAt: 0, expiry_s: undefined, judged: false })
+      this.stored.store.journal.put(willKey(will.clientId), record)
       count++
       await this.step()
     }
@@ -188,8 +190,7 @@ class Import {
   }
 
   private open(id: string): Session {
-    const { session_expiry_s } = this.state.settings
-    return this.stored.sessions.openOffline(id, session_expiry_s === 0 ? 0 : this.state.clock.now() + session_expiry_s * 1000)
+    return this.stored.sessions.openOffline(id)
   }
 
   private async step(): Promise<void> {
