@@ -76,6 +76,7 @@ function brokerCounts(): BrokerCounts {
     connectTimeouts: 14,
     willsPublished: 15,
     willsDropped: 17,
+    retainedExpired: 18,
     sessionsExpired: 16,
   }
 }
@@ -125,6 +126,7 @@ describe('what /metrics says', () => {
       'aqueduct_connections_closed_total{reason="no_connect"} 14',
       'aqueduct_wills_published_total 15',
       'aqueduct_wills_dropped_total 17',
+      'aqueduct_retained_expired_total 18',
       'aqueduct_sessions_expired_total 16',
       'aqueduct_departures_total{kind="session",reason="acked"} 20',
       'aqueduct_departures_total{kind="pull",reason="dead"} 21',

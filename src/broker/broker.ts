@@ -156,15 +156,16 @@ async function openOn(
   const mailboxes = await openMailboxes(store)
   // Before sessions and their subscriptions are read, and before wills are published.
   for (const fn of opening) await fn(store, mailboxes)
-  const retained = new RetainedMessages(store.journal, store.disk)
   const { routes, spaces, clock, settings, stats } = state
-  const sessions = new Sessions({ journal: store.journal, mailboxes, routes, spaces, clock, settings, stats })
+  const { journal, disk } = store
+  const retained = new RetainedMessages({ journal, disk, clock, stats })
+  const sessions = new Sessions({ journal, mailboxes, routes, spaces, clock, settings, stats })
   const wills = new Wills(state, store, sessions)
   sessions.watcher = wills
   await retained.load()
   await sessions.load(store)
   // After the waiters of a commit have put their answers together, these leave in one write per connection.
-  store.journal.contribute({ seal: nothing, committed: nothing, settled: () => state.flush() })
+  journal.contribute({ seal: nothing, committed: nothing, settled: () => state.flush() })
   state.stored = { store, mailboxes, sessions, retained, wills }
   const published = await wills.load()
   return { sessions: sessions.size, subscriptions: routes.subscriptions, retained: retained.size, wills: published }

@@ -4,9 +4,12 @@
  * Always true:
  * - every retained topic is in the tree; its message is in memory, or (beyond RETAINED_CACHE_BYTES_MAX, once committed) in the store only;
  * - `$SYS` topics are kept in memory and never stored, so that an idle broker does not write;
- * - `serial` grows with each change: who replays for a new subscription skips what changed since, as it was delivered live.
+ * - `serial` grows with each change: who replays for a new subscription skips what changed since, as it was delivered live;
+ * - one that has expired is nobody's any more from that moment on; the sweep takes it away some time later.
  */
+import type { Clock } from '../core/clock.js'
 import { RETAINED_CACHE_BYTES_MAX } from '../core/limits.js'
+import { type Moment, Moments } from '../core/moments.js'
 import type { Disk } from '../store/disk.js'
 import type { Journal } from '../store/journal.js'
 import { retainedKey, retained as retainedRows, textOf } from '../store/keys.js'
@@ -14,8 +17,12 @@ import { type MessageView, messageBytes } from '../store/message.js'
 import { TopicTree } from '../topics/tree.js'
 import { copyOf, type Inbound } from './message.js'
 import { readMessageRecord, writeMessageRecord } from './records.js'
+import type { BrokerStats } from './stats.js'
 
-export class RetainedMessage {
+/** Expired ones that are taken away in one turn. */
+const EXPIRED_PER_TURN = 256
+
+export class RetainedMessage implements Moment {
   readonly topic: string
   readonly qos: 0 | 1 | 2
   readonly serial: number
@@ -25,28 +32,45 @@ export class RetainedMessage {
   view: MessageView | null
   /** What a program gave with it beside a message's own fields, or undefined. */
   fields: Buffer | undefined = undefined
-  constructor(topic: string, qos: 0 | 1 | 2, serial: number, group: number, view: MessageView | null) {
+  /** When it expires: milliseconds since 1970, 0 for never. */
+  readonly dueAt: number
+  slot = -1
+  constructor(topic: string, qos: 0 | 1 | 2, serial: number, group: number, expiresAt: number, view: MessageView | null) {
     this.topic = topic
     this.qos = qos
     this.serial = serial
     this.group = group
+    this.dueAt = expiresAt
     this.view = view
   }
 }
 
+export interface RetainedOptions {
+  readonly journal: Journal
+  readonly disk: Disk
+  readonly clock: Clock
+  readonly stats: BrokerStats
+}
+
 export class RetainedMessages {
   private readonly tree = new TopicTree<RetainedMessage>()
+  /** Those that expire. */
+  private readonly ends = new Moments<RetainedMessage>()
   private readonly journal: Journal
   private readonly disk: Disk
+  private readonly clock: Clock
+  private readonly stats: BrokerStats
   private cachedBytes = 0
   /** In the order in which they came into memory; the front leaves first. */
   private cached: RetainedMessage[] = []
   private cachedFrom = 0
   serial = 0
 
-  constructor(journal: Journal, disk: Disk) {
-    this.journal = journal
-    this.disk = disk
+  constructor(o: RetainedOptions) {
+    this.journal = o.journal
+    this.disk = o.disk
+    this.clock = o.clock
+    this.stats = o.stats
   }
 
   get size(): number {
@@ -59,10 +83,12 @@ export class RetainedMessages {
       const record = readMessageRecord(row.value)
       const topic = textOf(row.key).toString()
       const fits = this.cachedBytes + row.value.length <= RETAINED_CACHE_BYTES_MAX
-      const kept = new RetainedMessage(topic, record.qos, 0, 0, fits ? record.view : null)
+      const { expiresAt } = record.view
+      const kept = new RetainedMessage(topic, record.qos, 0, 0, expiresAt, fits ? record.view : null)
       // A copy: the row must be able to leave memory.
       if (record.fields !== undefined) kept.fields = Buffer.from(record.fields)
       this.tree.set(topic, kept)
+      if (expiresAt !== 0) this.ends.place(kept)
       if (fits) this.remember(kept)
     }
   }
@@ -83,9 +109,11 @@ export class RetainedMessages {
     const view = copyOf(m)
     const old = this.tree.get(name)
     if (old !== undefined) this.forget(old)
-    const kept = new RetainedMessage(name, m.qos, ++this.serial, stored ? this.journal.openGroup : 0, view)
+    const group = stored ? this.journal.openGroup : 0
+    const kept = new RetainedMessage(name, m.qos, ++this.serial, group, view.expiresAt, view)
     kept.fields = fields
     this.tree.set(name, kept)
+    if (kept.dueAt !== 0) this.ends.place(kept)
     if (stored) {
       this.journal.put(retainedKey(name), writeMessageRecord(view, m.qos, true, fields))
       this.remember(kept)
@@ -102,8 +130,23 @@ export class RetainedMessages {
     return this.tree.match(filter)
   }
 
-  /** The message itself, from memory or from the store. Undefined when it was replaced or removed meanwhile. */
+  /** Takes away what has expired, the earliest first; a great many not in one turn. Nobody waits for that to be stored. */
+  expire(): void {
+    const now = this.clock.now()
+    for (let count = 0; count < EXPIRED_PER_TURN; count++) {
+      const kept = this.ends.firstDue(now)
+      if (kept === undefined) return
+      this.forget(kept)
+      this.tree.delete(kept.topic)
+      this.serial++
+      this.stats.retainedExpired++
+      if (!kept.topic.startsWith('$SYS/')) this.journal.delLazily(retainedKey(kept.topic))
+    }
+  }
+
+  /** The message itself, from memory or from the store. Undefined when it has expired, or was replaced or removed meanwhile. */
   read(kept: RetainedMessage): MessageView | undefined {
+    if (kept.dueAt !== 0 && kept.dueAt <= this.clock.now()) return undefined
     if (kept.view !== null) return kept.view
     if (this.tree.get(kept.topic) !== kept) return undefined
     const value = this.disk.getSync(retainedKey(kept.topic))
@@ -129,6 +172,7 @@ export class RetainedMessages {
   }
 
   private forget(old: RetainedMessage): void {
+    if (old.slot >= 0) this.ends.delete(old)
     if (old.view === null) return
     if (!old.topic.startsWith('$SYS/')) this.cachedBytes -= cost(old)
     old.view = null

@@ -22,4 +22,6 @@ export class BrokerStats {
   /** Wills that were due while there was no room, and too many others waited for that. */
   willsDropped = 0
   sessionsExpired = 0
+  /** Retained messages that reached their expiry. */
+  retainedExpired = 0
 }

@@ -1,6 +1,6 @@
 /**
  * What must happen by time, without a timer per connection: connect timeout, keep alive, resending, the end of sessions, wills that
- * waited. One timer for all of them.
+ * waited, retained messages that expired. One timer for all of them.
  */
 import type { Timer } from '../core/clock.js'
 import type { BrokerState, Stored } from './state.js'
@@ -21,9 +21,10 @@ export function startSweep(state: BrokerState): Timer {
 }
 
 /** Moments that are stored: one look at the earliest of each kind, unless something is due. */
-function sweepStored({ sessions, wills }: Stored): void {
+function sweepStored({ sessions, wills, retained }: Stored): void {
   sessions.expire()
   wills.sweep()
+  retained.expire()
 }
 
 function sweepConnections(state: BrokerState, retry: boolean): void {

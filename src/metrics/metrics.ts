@@ -56,6 +56,7 @@ function addBroker(to: Counters, broker: BrokerCounts): void {
   to.counter('aqueduct_wills_published_total', 'Will messages published.', () => broker.willsPublished)
   to.counter('aqueduct_wills_dropped_total', 'Wills that were due and found no room.', () => broker.willsDropped)
   to.counter('aqueduct_sessions_expired_total', 'Stored sessions that reached their expiry.', () => broker.sessionsExpired)
+  to.counter('aqueduct_retained_expired_total', 'Retained messages that reached their expiry.', () => broker.retainedExpired)
 }
 
 function* byQos(counts: ArrayLike<number>): Iterable<Sample> {

@@ -28,6 +28,7 @@ export interface BrokerCounts {
   /** Wills that were due while there was no room, with too many waiting for that. */
   readonly willsDropped: number
   readonly sessionsExpired: number
+  readonly retainedExpired: number
 }
 
 /** Entries that left a queue, by the queue's kind and why. Promise 5: nothing vanishes uncounted. */

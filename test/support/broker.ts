@@ -49,6 +49,11 @@ export interface ClockedBroker {
   readonly disk: CutDisk
   readonly port: number
   close(): Promise<void>
+  /**
+   * The process dies: what is not on the disk is lost, and nobody hears a word. Writes that the disk holds are lost or (`applied`) got through unseen.
+   * Start another with `after` and `clock`.
+   */
+  die(applied?: boolean): Promise<void>
 }
 
 /** A broker on its listener whose time stands still until `clock.advance`. */
@@ -98,6 +103,16 @@ export async function startClocked(o: ClockedOptions = {}): Promise<ClockedBroke
       await broker.close()
       await store.close()
       listener.destroyAll()
+    },
+    async die(applied = false) {
+      disk.cut(applied)
+      broker.suspend()
+      // They stop what runs by time at once, and wait for the disk for ever.
+      void broker.close()
+      void store.close()
+      const closed = listener.close()
+      listener.destroyAll()
+      await closed
     },
   }
 }
