@@ -3,7 +3,7 @@ import { afterEach, expect, test } from 'vitest'
 import { admitOutgoing, type Outgoing } from '../src/broker/admission.js'
 import type { KeyRange } from '../src/store/disk.js'
 import * as keys from '../src/store/keys.js'
-import { type ClockedBroker, type ClockedOptions, delivered, MqttClient, startClocked } from './support/broker.js'
+import { type ClockedBroker, type ClockedOptions, delivered, MqttClient, packet, startClocked, T } from './support/broker.js'
 
 let b: ClockedBroker
 let running: ClockedBroker[] = []
@@ -106,4 +106,160 @@ test('retained messages expire by their stored moment, also when the broker was 
   expect(sizes).toEqual([345, 89, 1])
   b.clock.advance(250)
   expect(await rows(keys.retained)).toBe(1)
+})
+
+/** Messages in the queue of a stored session. */
+const waiting = (client_id: string): number | undefined => b.broker.state.stored?.sessions.get(client_id)?.mailbox.waiting
+const expired = (): number => b.queues.departures().session.expired
+
+/** A stored session that is subscribed to everything, and away. */
+async function away(client_id: string): Promise<void> {
+  const device = await join(client_id, false)
+  await device.subscribe(['#', 2])
+  await device.disconnect()
+}
+
+test('what expires while a client is away is not delivered when it comes back, what does not is, in order', async () => {
+  await start()
+  await away('dev')
+  for (const [n, expiry_s] of [10, 0, 30, 10, 0].entries()) await publish('t', `m${n}`, expiry_s, { qos: n === 3 ? 2 : 1 })
+  b.clock.step(10_000)
+  const back = await join('dev', false)
+  expect(await delivered(back)).toEqual(['t m1 q1', 't m2 q1', 't m4 q1'])
+  expect(expired()).toBe(2)
+})
+
+test('the same after a crash, also for what may have been sent before it: none is sent again, none is marked DUP for it', async () => {
+  await start({ settings: { window: 2 } })
+  const device = await MqttClient.connect(b.port, { client_id: 'dev', clean: false, auto_ack: false })
+  await device.subscribe(['#', 2])
+  for (const [n, expiry_s] of [10, 10, 10, 0, 0].entries()) await publish('t', `m${n}`, expiry_s)
+  await device.ping()
+  b.clock.step(10_000)
+  await crash({ settings: { window: 10 } })
+  const back = await join('dev', false)
+  // Two may have been sent before the crash, and these two are the ones that expired.
+  expect(await delivered(back)).toEqual(['t m3 q1', 't m4 q1'])
+  expect(expired()).toBe(3)
+})
+
+test('a message that was sent, and not acknowledged, does not come again when it has expired', async () => {
+  await start()
+  for (const clean of [true, false]) {
+    const client = await MqttClient.connect(b.port, { client_id: `dev-${clean}`, clean, auto_ack: false })
+    await client.subscribe(['t', 1])
+    await publish('t', 'm', 10)
+    expect(await delivered(client)).toEqual(['t m q1'])
+    // A 3.1.1 client gets it again after retry.interval_ms, if it is still worth it.
+    b.clock.step(9_000)
+    b.clock.advance(31_000)
+    expect(await delivered(client), `clean: ${clean}`).toEqual([])
+    client.destroy()
+  }
+  const back = await join('dev-false', false)
+  expect(await delivered(back)).toEqual([])
+})
+
+test('a resend that comes in time is sent', async () => {
+  await start()
+  const client = await MqttClient.connect(b.port, { client_id: 'dev', auto_ack: false })
+  await client.subscribe(['t', 1])
+  await publish('t', 'm', 60)
+  expect(await delivered(client)).toEqual(['t m q1'])
+  b.clock.advance(31_000)
+  expect(await delivered(client)).toEqual(['t m q1 dup'])
+})
+
+test('a slow client of either kind does not get what expired behind its window', async () => {
+  await start({ settings: { window: 1 } })
+  for (const clean of [true, false]) {
+    const client = await MqttClient.connect(b.port, { client_id: `slow-${clean}`, clean, auto_ack: false })
+    await client.subscribe(['t', 2])
+    await publish('t', 'first', 0)
+    await publish('t', 'short', 10)
+    await publish('t', 'short', 10, { qos: 2 })
+    await publish('t', 'last', 0)
+    const { id } = await client.expect(T.PUBLISH)
+    b.clock.step(10_000)
+    client.send(packet.puback(id))
+    expect(await delivered(client), `clean: ${clean}`).toEqual(['t last q1'])
+    await client.disconnect()
+  }
+  expect(expired()).toBe(4)
+})
+
+test('what expires at the front of a queue that nobody reads leaves it, behind what does not it stays until its turn', async () => {
+  await start()
+  await away('dev')
+  for (const expiry_s of [10, 10, 20, 0, 10]) await publish('t', 'x', expiry_s)
+  expect(waiting('dev')).toBe(5)
+  b.clock.advance(10_250)
+  expect(waiting('dev')).toBe(3)
+  b.clock.advance(10_000)
+  expect([waiting('dev'), expired()]).toEqual([2, 3])
+  const entries = b.broker.state.stored?.mailboxes
+  expect(entries).toBeDefined()
+  // And they are gone from the disk.
+  await b.broker.state.stored?.store.journal.flush()
+  await crash()
+  expect(waiting('dev')).toBe(2)
+})
+
+test('a full queue whose messages have expired has room again, whichever it drops', async () => {
+  for (const overflow of ['drop_newest', 'drop_oldest'] as const) {
+    await start({ limits: { max_messages: 3, max_bytes: 1e6, overflow } })
+    await away('dev')
+    for (let i = 0; i < 3; i++) await publish('t', 'short', 10)
+    b.clock.advance(10_500)
+    await publish('t', 'new', 0)
+    const back = await join('dev', false)
+    expect(await delivered(back)).toEqual(['t new q1'])
+    expect(b.queues.departures().session).toMatchObject({ expired: 3, dropped_newest: 0, dropped_oldest: 0 })
+  }
+})
+
+test('after a start fronts are read from the disk, a bounded number in a turn', async () => {
+  await start()
+  for (let i = 0; i < 100; i++) await away(`dev-${i}`)
+  // Each in a row of its own.
+  for (const payload of ['a', 'b', 'c']) await publish('t', payload.repeat(70_000), 10)
+  await crash()
+  b.clock.step(10_000)
+  const { store } = b.broker.state.stored ?? {}
+  let reads = 0
+  const load = store?.messages.load.bind(store.messages)
+  if (store !== undefined && load !== undefined)
+    store.messages.load = (seq) => {
+      reads++
+      return load(seq)
+    }
+  let most = 0
+  for (let turn = 0; turn < 40 && expired() < 300; turn++) {
+    reads = 0
+    b.clock.advance(250)
+    await store?.journal.flush()
+    await new Promise((resolve) => setImmediate(resolve))
+    most = Math.max(most, reads)
+  }
+  expect(expired()).toBe(300)
+  expect(most).toBeGreaterThan(0)
+  expect(most).toBeLessThanOrEqual(64)
+})
+
+test('a step of the clock moves an expiry by the step and no more', async () => {
+  await start()
+  await away('dev')
+  await publish('t', 'a', 100)
+  await publish('r', 'a', 100, retained)
+  b.clock.step(-50_000)
+  b.clock.advance(149_000)
+  expect([waiting('dev'), b.broker.state.stored?.retained.size]).toEqual([2, 1])
+  b.clock.advance(1_500)
+  expect([waiting('dev'), b.broker.state.stored?.retained.size]).toEqual([0, 0])
+  await publish('t', 'b', 100)
+  b.clock.step(60_000)
+  b.clock.advance(39_000)
+  expect(waiting('dev')).toBe(1)
+  b.clock.advance(1_500)
+  expect(waiting('dev')).toBe(0)
 })

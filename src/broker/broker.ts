@@ -12,6 +12,7 @@ import type { Store } from '../store/store.js'
 import { TopicTable } from '../topics/interned.js'
 import { admitOutgoing } from './admission.js'
 import { Connection } from './connection.js'
+import { Fronts } from './fronts.js'
 import type { AedesInstance } from './hooks.js'
 import { AedesPersistence } from './persistence.js'
 import type { BrokerApi, OpenStep, Plugin } from './plugin.js'
@@ -166,7 +167,7 @@ async function openOn(
   await sessions.load(store)
   // After the waiters of a commit have put their answers together, these leave in one write per connection.
   journal.contribute({ seal: nothing, committed: nothing, settled: () => state.flush() })
-  state.stored = { store, mailboxes, sessions, retained, wills }
+  state.stored = { store, mailboxes, sessions, retained, wills, fronts: new Fronts(sessions, clock) }
   const published = await wills.load()
   return { sessions: sessions.size, subscriptions: routes.subscriptions, retained: retained.size, wills: published }
 }

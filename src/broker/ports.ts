@@ -5,9 +5,11 @@
 import type { MessageView } from '../store/message.js'
 import type { Store } from '../store/store.js'
 
-/** The low bits of an entry's flags, as MQTT delivery reads them. Bits 3–7 are free for later kinds. */
+/** The low bits of an entry's flags, as MQTT delivery reads them. Bits 4–7 are free for later kinds. */
 export const FLAG_QOS = 0x03
 export const FLAG_RETAIN = 0x04
+/** The message has an expiry: known without its bytes, which may be on the disk only. Set by who keeps the messages. */
+export const FLAG_EXPIRES = 0x08
 
 /** First byte of an entry's extra bytes: fields that a program gave with a queued packet, as JSON (`persistence-packets.ts`). */
 export const EXTRA_FIELDS = 0x01
@@ -40,6 +42,11 @@ export interface Mailbox {
   sent(packetId: number): { readonly message: MessageView; readonly flags: number } | undefined
   /** Throws away what waits; what is in flight stays. Returns how many went. */
   discard(): number
+  /**
+   * Lets go of messages at the front that have expired at `now`, a bounded number; returns how many. A message behind one that does not expire is not
+   * looked at.
+   */
+  expire(now: number, reads: ReadBudget): number
   /** Messages that wait or are in flight. */
   readonly waiting: number
   readonly inFlight: number
@@ -57,6 +64,14 @@ export interface Mailbox {
    * is then due. False when the message is not there or so far back that it is on the disk only.
    */
   settle(seq: number, received?: number): boolean
+}
+
+/** How much may be read from the store by looks at what waits. */
+export interface ReadBudget {
+  /** May one more message be read? It counts. */
+  take(): boolean
+  /** It was read for the mailbox of this client: look again. */
+  done(clientId: string): void
 }
 
 /** A message in a mailbox, seen from outside. */

@@ -7,6 +7,7 @@ import type { Log } from '../core/log.js'
 import type { Random } from '../core/random.js'
 import type { Store } from '../store/store.js'
 import type { Connection } from './connection.js'
+import type { Fronts } from './fronts.js'
 import type { Hooks } from './hooks.js'
 import { Inbound } from './message.js'
 import { SlabPool } from './output.js'
@@ -25,6 +26,7 @@ export interface Stored {
   readonly sessions: Sessions
   readonly retained: RetainedMessages
   readonly wills: Wills
+  readonly fronts: Fronts
 }
 
 export class BrokerState {

@@ -20,11 +20,12 @@ export function startSweep(state: BrokerState): Timer {
   })
 }
 
-/** Moments that are stored: one look at the earliest of each kind, unless something is due. */
-function sweepStored({ sessions, wills, retained }: Stored): void {
+/** Moments that are stored: one look at the earliest of each kind unless something is due, and at some queues. */
+function sweepStored({ sessions, wills, retained, fronts }: Stored): void {
   sessions.expire()
   wills.sweep()
   retained.expire()
+  fronts.sweep()
 }
 
 function sweepConnections(state: BrokerState, retry: boolean): void {

@@ -67,6 +67,19 @@ export class PlainQueue implements SessionQueue {
     return this.hasReady ? this.nextIndex - this.waiting : -1
   }
 
+  /** Sequence and flags of what the next `lease` would hand out; -1 and 0 when that is nothing. */
+  get frontSeq(): number {
+    const back = this.book?.returned[0]
+    if (back !== undefined) return back.seq
+    return this.hasReady && this.ring !== null ? this.ring.seq : -1
+  }
+
+  get frontFlags(): number {
+    const back = this.book?.returned[0]
+    if (back !== undefined) return back.flags
+    return this.hasReady && this.ring !== null ? this.ring.flags : 0
+  }
+
   /** True when a message of `bytes` may come in; makes room for it where the limit says so. A refusal is counted. */
   admits(bytes: number): boolean {
     if (this.deleted) return false

@@ -1,6 +1,6 @@
 /** Joins sessions of the broker with queues of the engine: one queue each, one append per copy. */
 import type { Mailbox, Mailboxes } from '../../broker/ports.js'
-import { FLAG_QOS } from '../../broker/ports.js'
+import { FLAG_EXPIRES, FLAG_QOS } from '../../broker/ports.js'
 import type { Engine } from '../../queue/engine.js'
 import type { OrderedQueues } from '../../queue/ordered-queues.js'
 import type { Entry, QueueLimits, SessionQueue } from '../../queue/queue.js'
@@ -62,8 +62,9 @@ export class SessionMailboxes implements Mailboxes {
     this.engine.begin(message)
   }
 
-  append(to: Mailbox, flags: number, held: boolean, extra?: Buffer): boolean {
+  append(to: Mailbox, given: number, held: boolean, extra?: Buffer): boolean {
     const mailbox = to as DrivenMailbox
+    const flags = this.open !== undefined && this.open.expiresAt !== 0 ? given | FLAG_EXPIRES : given
     if (!mailbox.queue.durable && (flags & FLAG_QOS) === 2 && (held || mailbox.holding)) {
       mailbox.hold(this.open as MessageView, flags)
       return true

@@ -176,8 +176,8 @@ export class Outbox implements Waiter {
   }
 
   private send(to: Deliverer, entry: Entry, message: MessageView, packetId: number): void {
-    if (message.expiresAt !== 0 && message.expiresAt <= this.rules.clock.now()) {
-      this.leave(entry, 'expired')
+    if (this.isExpired(message)) {
+      this.letExpire(entry)
       return
     }
     const { max_attempts } = this.rules
@@ -192,6 +192,16 @@ export class Outbox implements Waiter {
     // A hook kept it from this client: it is done with.
     this.window?.delete(packetId)
     this.leave(entry, 'refused')
+  }
+
+  /** Never delivered from then on, not even again [MQTT-3.3.2-5]. */
+  private isExpired(message: MessageView): boolean {
+    return message.expiresAt !== 0 && message.expiresAt <= this.rules.clock.now()
+  }
+
+  protected letExpire(entry: Entry): void {
+    if (this.maybeSent > 0) this.maybeSent--
+    this.leave(entry, 'expired')
   }
 
   /** Not at once: this may run in the middle of another message's admission, and the dead-letter queue needs one of its own. */
@@ -324,6 +334,13 @@ export class Outbox implements Waiter {
       const message = this.queue.read(entry)
       if (message === undefined) {
         this.queue.load(entry).catch(() => {})
+        return
+      }
+      if (this.isExpired(message)) {
+        this.window?.delete(packetId)
+        give(flight)
+        this.leave(entry, 'expired')
+        this.pump()
         return
       }
       if (this.rules.max_attempts > 0 && entry.attempts >= this.rules.max_attempts) {

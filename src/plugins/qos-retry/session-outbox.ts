@@ -2,7 +2,7 @@
  * A session's outbox as the rest of the program sees it: what waits can be listed, settled and forgotten without a connection. Delivery itself is in
  * outbox.ts.
  */
-import type { Boxed } from '../../broker/ports.js'
+import { type Boxed, FLAG_EXPIRES, type ReadBudget } from '../../broker/ports.js'
 import { hasCode } from '../../core/errors.js'
 import { PACKET_ID_MAX } from '../../core/limits.js'
 import { browse } from '../../queue/browse.js'
@@ -15,7 +15,14 @@ import { AssignedIds, type AssignedRow } from './assigned.js'
 import { take } from './in-flight.js'
 import { Outbox } from './outbox.js'
 
+/** Expired messages that leave in one look at a queue. */
+const EXPIRED_PER_LOOK = 256
+
 export class SessionOutbox extends Outbox implements DrivenMailbox {
+  /** The message at the front when its expiry was last read, so that the disk is not asked for it again and again. */
+  private frontSeq = -1
+  private frontExpiresAt = 0
+
   async *browse(): AsyncGenerator<Boxed> {
     const { queue } = this
     if (!(queue instanceof PlainQueue)) return
@@ -79,6 +86,36 @@ export class SessionOutbox extends Outbox implements DrivenMailbox {
     if (entry === undefined || entry.seq === seq) return entry
     queue.release(entry, false)
     return undefined
+  }
+
+  expire(now: number, reads: ReadBudget): number {
+    const { queue } = this
+    let count = 0
+    if (!(queue instanceof PlainQueue)) return count
+    while (count < EXPIRED_PER_LOOK && (queue.frontFlags & FLAG_EXPIRES) !== 0) {
+      const { frontSeq } = queue
+      if (this.frontSeq !== frontSeq) {
+        const { messages } = this.storage.store
+        const message = messages.read(frontSeq)
+        if (message === undefined) {
+          // One that cannot be read is told of when it is delivered.
+          if (reads.take())
+            messages
+              .load(frontSeq)
+              .then(() => reads.done(this.clientId))
+              .catch(() => {})
+          break
+        }
+        this.frontSeq = frontSeq
+        this.frontExpiresAt = message.expiresAt
+      }
+      if (this.frontExpiresAt > now) break
+      const entry = queue.lease()
+      if (entry === undefined) break
+      this.letExpire(entry)
+      count++
+    }
+    return count
   }
 
   /** What the start found for this session. */
