@@ -30,3 +30,21 @@ export const QUEUE_INDEX_ENTRIES_MAX = 8_192
 export const RETAINED_CACHE_BYTES_MAX = 32 * 1024 * 1024
 /** Wills that wait because the disk was nearly full, or a queue that must have them was; beyond it they are dropped and counted. */
 export const WILLS_REFUSED_MAX = 10_000
+
+/** Messages that one receive hands out or one send takes, and receipts that one acknowledgement names. */
+export const BATCH_MESSAGES_MAX = 256
+/** How long a receive may wait for a message. */
+export const WAIT_MS_MAX = 30_000
+/** The longest lease: 12 hours. */
+export const LEASE_MS_MAX = 43_200_000
+/** The longest delay of a message: a year. */
+export const DELAY_MS_MAX = 31_536_000_000
+/** A message's priority: 1 goes first, 16 last. */
+export const PRIORITY_MIN = 1
+export const PRIORITY_MAX = 16
+/** Bytes of a message key or de-duplication id, as UTF-8. */
+export const KEY_BYTES_MAX = 255
+/** The longest time that a message may be kept: 10 years. */
+export const RETENTION_S_MAX = 315_360_000
+/** Items that one page of a list has. */
+export const PAGE_ITEMS_MAX = 1_000

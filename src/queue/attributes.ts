@@ -3,6 +3,7 @@
  * the doors follow. A set of attributes that came out of this file is complete, frozen and within its ranges.
  */
 import { AqueductError } from '../core/errors.js'
+import { DELAY_MS_MAX, LEASE_MS_MAX, RETENTION_S_MAX, WAIT_MS_MAX } from '../core/limits.js'
 import type { Overflow } from './queue.js'
 
 export interface QueueAttributes {
@@ -51,12 +52,12 @@ const YEAR_S = 31_536_000
 
 /** THE table. A new attribute is a row here and a field above. */
 export const ATTRIBUTES: { readonly [K in keyof QueueAttributes]: AttributeRow } = {
-  lease_ms: number(0, 43_200_000, 30_000, 'How long a received message is yours alone before it is handed out again.'),
-  delay_ms: number(0, YEAR_S * 1000, 0, 'How long a new message waits before it can be received.'),
-  retention_s: number(0, 10 * YEAR_S, 345_600, 'How long a message is kept; 0 keeps it for ever.'),
+  lease_ms: number(0, LEASE_MS_MAX, 30_000, 'How long a received message is yours alone before it is handed out again.'),
+  delay_ms: number(0, DELAY_MS_MAX, 0, 'How long a new message waits before it can be received.'),
+  retention_s: number(0, RETENTION_S_MAX, 345_600, 'How long a message is kept; 0 keeps it for ever.'),
   max_attempts: number(0, 10_000, 0, 'Hand-outs after which a message goes to the dead-letter queue; 0 never.'),
   dead_letter: { kind: 'name', standard: '', text: 'The queue that takes dead messages; empty for the one of its own.' },
-  wait_ms: number(0, 30_000, 0, 'How long a receive waits for a message when it does not say so itself.'),
+  wait_ms: number(0, WAIT_MS_MAX, 0, 'How long a receive waits for a message when it does not say so itself.'),
   fifo: { kind: 'boolean', standard: false, text: 'Messages of one key are handed out one at a time and in order.' },
   last_value: { kind: 'boolean', standard: false, text: 'A newer message replaces the waiting one of the same key.' },
   dedup_window_s: number(0, 604_800, 300, 'How long a de-duplication id is remembered; 0 not at all.'),
@@ -139,9 +140,5 @@ export function parseAttributes(input: unknown, base?: QueueAttributes): QueueAt
 
 export const STANDARD_ATTRIBUTES: QueueAttributes = parseAttributes(undefined)
 
-/** A message's priority: 1 goes first, 16 last. */
-export const PRIORITY_MIN = 1
-export const PRIORITY_MAX = 16
+/** A message's priority when it says none. */
 export const PRIORITY_STANDARD = 8
-/** Bytes of a message key or de-duplication id, as UTF-8. */
-export const KEY_BYTES_MAX = 255

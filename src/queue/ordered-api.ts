@@ -1,7 +1,8 @@
 /** What goes into an ordered queue and what comes out, in the shapes that doors translate from and to. */
 import { AqueductError } from '../core/errors.js'
+import { DELAY_MS_MAX, KEY_BYTES_MAX, PRIORITY_MAX, PRIORITY_MIN } from '../core/limits.js'
 import { type MessageView, messageBytes } from '../store/message.js'
-import { ATTRIBUTES, KEY_BYTES_MAX, PRIORITY_MAX, PRIORITY_MIN, type QueueAttributes } from './attributes.js'
+import type { QueueAttributes } from './attributes.js'
 import type { OrderedEntry } from './ordered-entry.js'
 
 export interface OutgoingMessage {
@@ -84,8 +85,7 @@ export function checkOutgoing(m: OutgoingMessage, a: QueueAttributes): void {
     )
   }
   if (m.priority !== undefined) whole('priority', m.priority, PRIORITY_MIN, PRIORITY_MAX)
-  const delay = ATTRIBUTES.delay_ms
-  if (m.delay_ms !== undefined && delay.kind === 'number') whole('delay_ms', m.delay_ms, delay.min, delay.max)
+  if (m.delay_ms !== undefined) whole('delay_ms', m.delay_ms, 0, DELAY_MS_MAX)
   if (m.expires_at !== undefined) whole('expires_at', m.expires_at, 0, 2 ** 48 - 1)
   short('key', m.key)
   short('dedup_id', m.dedup_id)

@@ -7,6 +7,7 @@
  */
 import type { Clock } from '../core/clock.js'
 import { AqueductError, hasCode } from '../core/errors.js'
+import { BATCH_MESSAGES_MAX } from '../core/limits.js'
 import type { Log } from '../core/log.js'
 import { type MessageView, messageBytes } from '../store/message.js'
 import type { Store } from '../store/store.js'
@@ -26,15 +27,13 @@ import { LEASES_MAX } from './ordered-leases.js'
 import { Pager } from './ordered-pager.js'
 import { leave } from './ordered-place.js'
 import { Polls } from './ordered-polls.js'
-import { fits, makeRoom, shed } from './ordered-room.js'
+import { fits, makeRoom, roomForAll, shed } from './ordered-room.js'
 import type { OrderedState } from './ordered-state.js'
 import { nextDue, purge, tick } from './ordered-tick.js'
 import type { Departure, QueueCounts } from './queue.js'
 import { formatReceipt, type NonceSource, parseReceipt } from './receipt.js'
 import type { Due, DueTimers } from './timers.js'
 
-/** Messages that one receive hands out at most. */
-export const RECEIVE_MAX = 256
 /** How often ids and retained messages that have had their time are looked for. */
 const HOUSEKEEPING_MS = 15_000
 
@@ -145,7 +144,8 @@ export class OrderedQueue implements Due {
 
   /**
    * Adds messages to the open commit group, in order; answer the sender once that group is committed (`committed()`). Checks all of them
-   * first and throws `attribute_invalid`, `message_too_large` or `store_full` before anything is added.
+   * first and throws `attribute_invalid`, `message_too_large` or `store_full` before anything is added. Several for which there is no room
+   * together are all refused.
    */
   send(messages: readonly OutgoingMessage[]): SendResult[] {
     this.usable()
@@ -155,6 +155,7 @@ export class OrderedQueue implements Due {
     const now = this.shared.clock.now()
     tick(this.state, now)
     const results: SendResult[] = []
+    if (messages.length > 1 && !this.roomFor(messages, now)) return messages.map(() => ({ seq: 0, outcome: 'refused' }))
     for (const m of messages) {
       log.begin(m.view)
       results.push(this.admit(m, now))
@@ -202,6 +203,22 @@ export class OrderedQueue implements Due {
     }
     this.after()
     return room !== 'refused'
+  }
+
+  /** Room for all of a batch that are no duplicates, of each other neither. */
+  private roomFor(messages: readonly OutgoingMessage[], now: number): boolean {
+    const ids = new Set<string>()
+    let count = 0
+    let bytes = 0
+    for (const { dedup_id: id = '', view } of messages) {
+      if (id !== '' && this.attributes.dedup_window_s > 0) {
+        if (ids.has(id) || decide.knownId(this.state, id, now) !== 0) continue
+        ids.add(id)
+      }
+      count++
+      bytes += messageBytes(view)
+    }
+    return roomForAll(this.state, count, bytes)
   }
 
   private admit(m: OutgoingMessage, now: number): SendResult {
@@ -264,7 +281,7 @@ export class OrderedQueue implements Due {
 
   /** Hands out messages with their payloads, after the commit; waits for some when there are none. */
   async receive(o: ReceiveOptions = {}): Promise<Delivery[]> {
-    const max = Math.min(o.max ?? 1, RECEIVE_MAX)
+    const max = Math.min(o.max ?? 1, BATCH_MESSAGES_MAX)
     const lease_ms = o.lease_ms ?? this.attributes.lease_ms
     const wait_ms = o.wait_ms ?? this.attributes.wait_ms
     const gone = (): boolean => o.signal?.aborted === true

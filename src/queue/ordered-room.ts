@@ -28,10 +28,17 @@ export function fits(s: OrderedState, copies: number, bytes: number, largest: nu
   if (largest > a.max_message_bytes) return false
   if (s.count + copies <= a.max_messages && s.bytes + bytes <= a.max_bytes) return true
   if (a.overflow !== 'drop_oldest' || bytes > a.max_bytes) return false
-  // What is leased stays.
+  // What is leased stays, and what waits behind its FIFO key until it has come forward.
   let held = 0
   for (const e of s.leases.all()) held += e.bytes
-  return s.leases.size + copies <= a.max_messages && held + bytes <= a.max_bytes
+  return s.leases.size + s.behind + copies <= a.max_messages && held + bytes <= a.max_bytes
+}
+
+/** Whether a batch of messages that are not too large can be let in whole. A refusal is counted for each of them. */
+export function roomForAll(s: OrderedState, count: number, bytes: number): boolean {
+  if (s.attributes.overflow === 'drop_newest' || fits(s, count, bytes, 0)) return true
+  s.effects.departed(s, 'refused', count)
+  return false
 }
 
 function refuse(s: OrderedState): Room {

@@ -7,8 +7,8 @@
  * - of the entries of one FIFO key only the first is READY, DELAYED or LEASED; the others are BEHIND, each under its predecessor's place;
  * - of the entries of one last-value key at most one waits (READY, DELAYED or BEHIND).
  */
+import { PRIORITY_MAX } from '../core/limits.js'
 import type { QueueAttributes } from './attributes.js'
-import { PRIORITY_MAX } from './attributes.js'
 import {
   BEHIND,
   DELAYED,
