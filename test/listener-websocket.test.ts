@@ -5,6 +5,7 @@ import { WebSocket } from 'ws'
 import { AqueductError } from '../src/core/errors.js'
 import { silentLog } from '../src/core/log.js'
 import { CLOSE_MS_MAX } from '../src/listeners/closing.js'
+import { originRule } from '../src/listeners/origins.js'
 import { createWebSocketListener, type WebSocketListener } from '../src/listeners/websocket.js'
 import { ManualClock } from './support/clock.js'
 import { Acceptor, connect, fillUp, once, type Recorder, readBytes } from './support/transports.js'
@@ -25,7 +26,7 @@ beforeEach(async () => {
     clock,
     log: silentLog,
     max_message_bytes: 1 << 20,
-    allow_origins,
+    mayConnect: originRule(allow_origins),
   })
   server = http.createServer()
   server.on('upgrade', listener.upgrade)

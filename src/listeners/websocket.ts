@@ -17,7 +17,7 @@ import { AqueductError } from '../core/errors.js'
 import { formatAddress } from '../core/listen.js'
 import type { Log } from '../core/log.js'
 import { Closing } from './closing.js'
-import { originRule } from './origins.js'
+import { type OriginRule, originRule } from './origins.js'
 import { refuseUpgrade } from './refuse.js'
 
 export interface WebSocketOptions {
@@ -28,8 +28,8 @@ export interface WebSocketOptions {
   readonly max_message_bytes: number
   /** Default `/mqtt`. */
   readonly path?: string
-  /** Origins of web pages that may connect besides our own and this machine's; `*` is any. Default none. */
-  readonly allow_origins?: readonly string[]
+  /** Which web pages may connect. Default: our own and this machine's. */
+  readonly mayConnect?: OriginRule
 }
 
 export interface WebSocketListener {
@@ -53,7 +53,7 @@ const CLOSE_UNSUPPORTED_DATA = 1003
 export function createWebSocketListener(options: WebSocketOptions): WebSocketListener {
   const { log } = options
   const path = options.path ?? '/mqtt'
-  const mayConnect = originRule(options.allow_origins ?? [])
+  const mayConnect = options.mayConnect ?? originRule([])
   const shared: Shared = { accept: options.accept, log, closing: new Closing(options.clock), open: new Set() }
   let closed = false
   const server = new WebSocketServer({
