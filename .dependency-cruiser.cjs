@@ -15,13 +15,14 @@ const may = {
   listeners: ['core'],
   http: ['metrics', 'core'],
   plugins: ['broker', 'queue', 'store', 'topics', 'core'],
+  operations: ['plugins', 'broker', 'queue', 'store', 'topics', 'core'],
   cli: ['config', 'core'],
 }
 
 /** Doors that know another room's shapes and call nothing of it. */
 const mayTypesOnly = {
   listeners: ['broker'],
-  http: ['broker'],
+  http: ['broker', 'operations'],
 }
 
 const rooms = (names) => `^src/(${names.join('|')})/`

@@ -17,11 +17,14 @@ import type { Settings } from './config/schema.js'
 import { systemClock } from './core/clock.js'
 import { AqueductError } from './core/errors.js'
 import { type Log, silentLog } from './core/log.js'
+import { apiDoor } from './http/api/index.js'
 import { type HttpListener, startHttp } from './http/server.js'
 import { Closing } from './listeners/closing.js'
+import { hostRule, originRule } from './listeners/origins.js'
 import { acceptStream } from './listeners/stream.js'
 import { listenTcp, type TcpListener } from './listeners/tcp.js'
 import { createWebSocketListener } from './listeners/websocket.js'
+import { createOperations, type Operations } from './operations/operations.js'
 import { bridge } from './plugins/bridge/index.js'
 import { durableQueues } from './plugins/durable-queues/index.js'
 import { qosRetry } from './plugins/qos-retry/index.js'
@@ -40,7 +43,7 @@ export interface AqueductOptions {
   readonly log?: Log
 }
 
-export interface Aqueduct {
+export interface Aqueduct extends Operations {
   readonly broker: Broker
   /** An `Aedes` instance: hooks, events, `handle(stream)`, `publish`, `subscribe`. */
   readonly aedes: Aedes
@@ -72,7 +75,7 @@ export async function createAqueduct(o: AqueductOptions = {}): Promise<Aqueduct>
     await close()
     throw error
   }
-  return { broker, aedes: broker.aedes as unknown as Aedes, standing, close }
+  return { broker, aedes: broker.aedes as unknown as Aedes, standing, ...createOperations(broker), close }
 }
 
 export interface AppOptions {
@@ -97,12 +100,15 @@ export async function startApp(settings: Settings, o: AppOptions = {}): Promise<
   const { accept } = broker
   let mqtt: TcpListener | undefined
   let http: HttpListener | undefined
+  const { allow_origins } = settings.http
+  const isOurs = hostRule(settings.http.host, allow_origins)
+  const mayAsk = originRule(allow_origins, isOurs)
   const webSockets = createWebSocketListener({
     accept,
     clock,
     log,
     max_message_bytes: settings.mqtt.max_packet_bytes + 5,
-    allow_origins: settings.http.allow_origins,
+    mayConnect: mayAsk,
   })
   const close = async (): Promise<void> => {
     // No new work first; then the clients, whose wills still go into the store; then the store.
@@ -122,6 +128,7 @@ export async function startApp(settings: Settings, o: AppOptions = {}): Promise<
         port: settings.http.port,
         readiness: () => standing.readiness(),
         metrics: metricsOf(broker, standing, clock),
+        doors: [apiDoor({ operations: aqueduct, max_body_bytes: settings.http.max_body_bytes, guard: { mayAsk, isOurs } })],
         upgrade: webSockets.upgrade,
         clock,
         log,

@@ -50,7 +50,7 @@ describe('defaults', () => {
         deny_subscribe: [],
         connect_timeout_s: 10,
       },
-      http: { host: '127.0.0.1', port: 8080, allow_origins: [] },
+      http: { host: '127.0.0.1', port: 8080, allow_origins: [], max_body_bytes: 16 * 1024 * 1024 },
       retry: { interval_ms: 30_000, max_attempts: 0 },
       session: { expiry_s: 604_800, max_messages: 100_000, max_bytes: 268_435_456, overflow: 'drop_oldest' },
       bridge: { rules: [], max_rules: 10_000, max_auto_queues: 1_000 },

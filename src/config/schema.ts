@@ -117,13 +117,19 @@ export const table = {
   },
   http: {
     host: row(host, '127.0.0.1', '', 'The address that the HTTP listener opens on. Beyond loopback it needs `auth`.'),
-    port: row(port, 8080, '', 'The port of HTTP (metrics, health) and of MQTT over WebSocket at /mqtt.'),
+    port: row(port, 8080, '', 'The port of HTTP (JSON API, metrics, health) and of MQTT over WebSocket at /mqtt.'),
     allow_origins: row(
       listOf('web origins, or "*" for any', 'https://dash.example', isOrigin),
       Object.freeze([] as string[]),
       '',
-      'Web pages of these origins may open MQTT over WebSocket. Pages that came from the address they connect to or from this machine, ' +
-        'and programs that are no browser, may without being listed.',
+      'Web pages of these origins may use the HTTP API and open MQTT over WebSocket. Pages that came from the address they connect to or ' +
+        'from this machine, and programs that are no browser, may without being listed.',
+    ),
+    max_body_bytes: row(
+      size(64 * KIB, PACKET_BYTES_MAX),
+      16 * MIB,
+      'bytes',
+      'The largest JSON body of a request, a batch of messages among them. A message sent as it is is bounded by its queue instead.',
     ),
   },
   retry: {

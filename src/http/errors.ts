@@ -85,7 +85,7 @@ export function statusOf(code: ErrorCode | HttpCode): number {
 /** Ours keep their code and sentence; the framework's are told by their status; anything else is `internal`. */
 export function failureOf(error: unknown): Failure {
   if ((error instanceof AqueductError && error.code !== 'internal') || error instanceof HttpError) {
-    return { status: STATUS[error.code], code: error.code, message: error.message }
+    return { status: STATUS[error.code], code: error.code, message: sentence(error.message) }
   }
   const { statusCode, message } = (typeof error === 'object' && error !== null ? error : {}) as Partial<
     Error & { statusCode: number }

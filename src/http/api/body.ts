@@ -1,0 +1,117 @@
+/**
+ * Request bodies: read by us and not by the framework, because how large one may be depends on the queue that it is for. A body that says that it is too
+ * large is refused before it is read.
+ */
+import type { FastifyRequest } from 'fastify'
+import { AqueductError } from '../../core/errors.js'
+import { HttpError } from '../errors.js'
+import { checked } from './faults.js'
+import type { JsonBody, MessageBody, Raw } from './route.js'
+
+/** A batch of messages as JSON. */
+export const BATCH_TYPE = 'application/vnd.aqueduct+json'
+
+export async function readJson<B>(request: FastifyRequest, body: JsonBody<B>, bytes_max: number): Promise<B> {
+  const type = mediaType(request)
+  const bytes = await read(request, bytes_max, tooLarge(bytes_max))
+  if (bytes.length === 0) {
+    if (body.optional === true) return checked(body.schema, {}, 'the body')
+    throw new HttpError('bad_request', 'A JSON body is needed here, and there is none.')
+  }
+  if (type !== 'application/json')
+    throw new HttpError('unsupported_media_type', `Send JSON with "Content-Type: application/json"; this was ${said(type)}.`)
+  return checked(body.schema, parse(bytes), 'the body')
+}
+
+export async function readMessages<B>(
+  request: FastifyRequest,
+  body: MessageBody<B>,
+  params: { queue: string },
+  bytes_max: number,
+): Promise<Raw<B>> {
+  if (mediaType(request) === BATCH_TYPE) {
+    const bytes = await read(request, bytes_max, tooLarge(bytes_max))
+    return { batch: checked(body.batch, parse(bytes), 'the body') }
+  }
+  const most = body.rawMax(params)
+  const raw = await read(
+    request,
+    most,
+    new AqueductError('message_too_large', `A message of this queue has at most ${most} bytes, its topic among them.`),
+  )
+  return { raw }
+}
+
+/** The route takes no body: there is none, or it is the empty object that some clients cannot help sending. */
+export async function readNothing(request: FastifyRequest): Promise<undefined> {
+  const bytes = await read(request, 64, new HttpError('bad_request', 'No body is taken here.'))
+  if (bytes.length > 0 && bytes.toString().trim() !== '{}') throw new HttpError('bad_request', 'No body is taken here.')
+  return undefined
+}
+
+function parse(bytes: Buffer): unknown {
+  try {
+    return JSON.parse(decoder.decode(bytes))
+  } catch (error) {
+    const why = error instanceof SyntaxError ? error.message : 'it is not UTF-8'
+    throw new HttpError('bad_request', `The body is not JSON: ${why.slice(0, 200)}.`)
+  }
+}
+
+const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
+
+function tooLarge(bytes_max: number): HttpError {
+  return new HttpError('body_too_large', `A body has at most ${bytes_max} bytes here (http.max_body_bytes).`)
+}
+
+function said(type: string): string {
+  return type === '' ? 'nothing' : JSON.stringify(type.slice(0, 80))
+}
+
+/** The media type in lower case, without its parameters; empty when there is none. */
+function mediaType(request: FastifyRequest): string {
+  const header = request.headers['content-type'] ?? ''
+  return (header.split(';', 1)[0] as string).trim().toLowerCase()
+}
+
+function read(request: FastifyRequest, bytes_max: number, refusal: Error): Promise<Buffer> {
+  const stream = request.raw
+  const { 'content-length': length, 'transfer-encoding': coding } = request.headers
+  if (length === undefined && coding === undefined) return Promise.resolve(nothing)
+  if (length !== undefined && Number(length) > bytes_max) return Promise.reject(refusal)
+  return new Promise((resolve, reject) => {
+    const parts: Buffer[] = []
+    let got = 0
+    const end = (): void => {
+      stream.off('data', onData)
+      stream.off('end', onEnd)
+      stream.off('error', onError)
+      stream.off('close', onClose)
+    }
+    const onData = (part: Buffer): void => {
+      got += part.length
+      if (got <= bytes_max) {
+        parts.push(part)
+        return
+      }
+      end()
+      stream.pause()
+      reject(refusal)
+    }
+    const onEnd = (): void => {
+      end()
+      resolve(parts.length === 1 ? (parts[0] as Buffer) : Buffer.concat(parts, got))
+    }
+    const onError = (): void => {
+      end()
+      reject(new HttpError('bad_request', 'The request ended before its body did.'))
+    }
+    const onClose = onError
+    stream.on('data', onData)
+    stream.on('end', onEnd)
+    stream.on('error', onError)
+    stream.on('close', onClose)
+  })
+}
+
+const nothing = Buffer.alloc(0)

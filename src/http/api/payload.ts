@@ -1,0 +1,26 @@
+/** Payloads are bytes; JSON carries them as text where they are valid UTF-8, and as base64 otherwise. */
+import { isUtf8 } from 'node:buffer'
+import { AqueductError } from '../../core/errors.js'
+
+export type Encoding = 'text' | 'base64'
+
+export function encode(bytes: Buffer): { body: string; encoding: Encoding } {
+  return isUtf8(bytes)
+    ? { body: bytes.toString('utf8'), encoding: 'text' }
+    : { body: bytes.toString('base64'), encoding: 'base64' }
+}
+
+const BASE64 = /^[A-Za-z0-9+/]*={0,2}$/
+const LONE_SURROGATE = /\p{Surrogate}/u
+
+/** Throws `attribute_invalid` for a text that is not what `encoding` says. `name` begins the sentence. */
+export function decode(body: string, encoding: Encoding, name: string): Buffer {
+  if (encoding === 'text') {
+    if (LONE_SURROGATE.test(body))
+      throw new AqueductError('attribute_invalid', `${name} holds half a surrogate pair, which has no UTF-8: send it as base64.`)
+    return Buffer.from(body)
+  }
+  if (body.length % 4 !== 0 || !BASE64.test(body))
+    throw new AqueductError('attribute_invalid', `${name} is not base64 (RFC 4648, with padding).`)
+  return Buffer.from(body, 'base64')
+}
