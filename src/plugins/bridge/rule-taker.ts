@@ -1,7 +1,7 @@
 /** A rule at work: takes its copy of each matching message, in the commit that acknowledges the publisher. */
 import type { Inbound } from '../../broker/message.js'
 import { Taker } from '../../broker/taker.js'
-import { KEY_BYTES_MAX } from '../../queue/attributes.js'
+import { KEY_BYTES_MAX } from '../../core/limits.js'
 import type { OutgoingMessage } from '../../queue/ordered-api.js'
 import type { OrderedQueue } from '../../queue/ordered-queue.js'
 import { type MessageView, messageBytes } from '../../store/message.js'

@@ -3,8 +3,8 @@
  * wire, from a file or out of the store goes through `parseRule` first.
  */
 import { AqueductError, type ErrorCode } from '../../core/errors.js'
-import { STRING_BYTES_MAX } from '../../core/limits.js'
-import { ATTRIBUTES, KEY_BYTES_MAX, PRIORITY_MAX, PRIORITY_MIN, queueNameValid } from '../../queue/attributes.js'
+import { KEY_BYTES_MAX, PRIORITY_MAX, PRIORITY_MIN, STRING_BYTES_MAX } from '../../core/limits.js'
+import { ATTRIBUTES, queueNameValid } from '../../queue/attributes.js'
 import { filterFault } from '../../topics/names.js'
 import { compileTemplate, type Template } from './template.js'
 
