@@ -6,9 +6,11 @@
  * QoS 2 leave after the commit whenever the publisher's answer waits for one.
  */
 import { topicFault } from '../topics/names.js'
-import { giveRoom, type Inbound, inboundOf } from './message.js'
+import { writeIdentifiers } from './five/identifiers.js'
+import { type Inbound, inboundOf, ROOM_BYTES, withRoom } from './message.js'
 import { FLAG_RETAIN } from './ports.js'
 import type { Route } from './routes.js'
+import { identifiersOf, type Session, type SubscriptionOptions } from './session.js'
 import type { Space } from './spaces.js'
 import type { BrokerState, Stored } from './state.js'
 
@@ -32,12 +34,15 @@ export function admit(state: BrokerState, stored: Stored, m: Inbound): number {
   const route = state.routes.of(m.topic)
   const { store } = stored
   const takers = route.takers.length
+  m.reached = route.sessions.length + takers + route.listeners.length > 0
   // An empty retained message only takes something away: that passes on a full disk, too.
   const keeps = m.retain && m.payloadStart < m.end
   if ((keeps || (m.qos > 0 && route.durable + takers > 0)) && store.full) {
     state.stats.refusedFull++
     if (m.qos > 0) return REFUSED_FULL
   }
+  // What is kept has room for a packet identifier; what only passes through keeps the shape it came in.
+  if ((takers > 0 || m.qos > 0) && m.gap !== ROOM_BYTES) withRoom(m)
   if (takers > 0) {
     m.attachment = null
     for (let i = 0; i < takers; i++) if (!route.takers[i].allows(m)) return REFUSED_QUOTA
@@ -46,7 +51,7 @@ export function admit(state: BrokerState, stored: Stored, m: Inbound): number {
   if (m.qos > 0) {
     if (route.sessions.length > 0 && toSessions(stored, m, route, durable)) durable = true
   } else {
-    sendQos0(route, m)
+    sendQos0(stored, route, m)
   }
   if (m.retain && !(keeps && store.full) && stored.retained.set(m)) durable = true
   if (route.listeners.length > 0 || state.hooks.observesPublish) state.hooks.published(m, route.listeners)
@@ -60,7 +65,8 @@ function toSpace(state: BrokerState, stored: Stored, m: Inbound, space: Space): 
     state.stats.refusedFull++
     if (m.qos > 0) return REFUSED_FULL
   }
-  if (!m.room) giveRoom(m)
+  if (m.gap !== ROOM_BYTES) withRoom(m)
+  m.reached = true
   const outcome = space.publish?.(m) ?? DROPPED
   if (outcome === DROPPED) state.stats.droppedReserved++
   else if (outcome >= 0) state.stats.received[m.qos]++
@@ -76,7 +82,6 @@ function toTakers(stored: Stored, m: Inbound, route: Route): boolean {
   const { takers } = route
   // Nothing is stored of a message without an answer while the disk is nearly full.
   if (m.qos === 0 && stored.store.full) return false
-  if (!m.room) giveRoom(m)
   stored.mailboxes.begin(m)
   let held = m.qos === 2 && (route.durable > 0 || publisherStored(m))
   let durable = false
@@ -91,18 +96,22 @@ function toTakers(stored: Stored, m: Inbound, route: Route): boolean {
 /** `durable`: something of the message is stored already, so that QoS 2 copies in memory must wait for the commit. */
 function toSessions(stored: Stored, m: Inbound, route: Route, durable: boolean): boolean {
   const { mailboxes } = stored
-  const { sessions, options } = route
+  const { sessions, options, extras } = route
   // Takers opened the message.
   let begun = route.takers.length > 0
   const waits = durable || publisherStored(m)
   for (let i = 0; i < sessions.length; i++) {
     const option = options[i]
     const session = sessions[i]
-    if (option.noLocal && session === m.publisher) continue
+    if (option.noLocal && session === m.publisher) {
+      if (option.own !== undefined && toOwn(stored, m, session, option.own, begun, waits)) begun = true
+      continue
+    }
+    const extra = extras === null ? undefined : extras[i]
     const qos = option.qos < m.qos ? option.qos : m.qos
     if (qos === 0) {
       const connection = session.connection
-      if (connection !== null) connection.sendQos0(m, option.retainAsPublished && m.retain)
+      if (connection !== null) connection.sendQos0(m, option.retainAsPublished && m.retain, extra)
       continue
     }
     if (!begun) {
@@ -110,19 +119,40 @@ function toSessions(stored: Stored, m: Inbound, route: Route, durable: boolean):
       mailboxes.begin(m)
     }
     const flags = option.retainAsPublished && m.retain ? qos | FLAG_RETAIN : qos
-    mailboxes.append(session.mailbox, flags, qos === 2 && (waits || mailboxes.durable))
+    mailboxes.append(session.mailbox, flags, qos === 2 && (waits || mailboxes.durable), extra)
   }
   return begun && mailboxes.durable
 }
 
-function sendQos0(route: Route, m: Inbound): void {
-  const { sessions, options } = route
+/**
+ * The publisher's own copy where some of its filters say No Local and others do not. `begun`: the message is open in `Mailboxes`. True when it
+ * was opened here.
+ */
+function toOwn(stored: Stored, m: Inbound, session: Session, own: SubscriptionOptions, begun: boolean, waits: boolean): boolean {
+  const extra = writeIdentifiers(identifiersOf(own))
+  const retain = own.retainAsPublished && m.retain
+  const qos = own.qos < m.qos ? own.qos : m.qos
+  if (qos === 0) {
+    session.connection?.sendQos0(m, retain, extra)
+    return false
+  }
+  const { mailboxes } = stored
+  if (!begun) mailboxes.begin(m)
+  mailboxes.append(session.mailbox, retain ? qos | FLAG_RETAIN : qos, qos === 2 && (waits || mailboxes.durable), extra)
+  return !begun
+}
+
+function sendQos0(stored: Stored, route: Route, m: Inbound): void {
+  const { sessions, options, extras } = route
   for (let i = 0; i < sessions.length; i++) {
     const connection = sessions[i].connection
     if (connection === null) continue
     const option = options[i]
-    if (option.noLocal && sessions[i] === m.publisher) continue
-    connection.sendQos0(m, option.retainAsPublished && m.retain)
+    if (option.noLocal && sessions[i] === m.publisher) {
+      if (option.own !== undefined) toOwn(stored, m, sessions[i], option.own, false, false)
+      continue
+    }
+    connection.sendQos0(m, option.retainAsPublished && m.retain, extras === null ? undefined : extras[i])
   }
 }
 

@@ -88,6 +88,7 @@ export async function createBroker(o: BrokerOptions): Promise<Broker> {
     suspend: () => suspend(state),
     async close() {
       sweep.cancel()
+      state.closing = true
       // Aedes knows the accepted clients only; those that still wait for CONNECT end here.
       for (const connection of [...state.connections]) connection.close()
       await new Promise<void>((resolve) => aedes.close(resolve))

@@ -26,7 +26,7 @@ export function clientPublish(c: Connection, packet: ClientPacket, done: Done): 
   const qos = packet.qos === 1 || packet.qos === 2 ? packet.qos : 0
   const view = viewOf(Buffer.from(packet.topic), bytesOf(packet.payload), c.state.clock.now())
   if (qos === 0) {
-    c.sendPublish(view, packet.retain === true ? FLAG_RETAIN : 0, 0, false)
+    c.sendPublish(view, packet.retain === true ? FLAG_RETAIN : 0, 0, false, undefined)
     finish(done)
     return
   }

@@ -1,17 +1,24 @@
 /**
  * CONNECT: read, check, ask the hooks, take over, open the session, answer. The rules are those of [MQTT-3.1.*]; refusals use the return
- * code that the standard gives, and anything else that is wrong closes the connection without an answer.
+ * code that the standard gives, and anything else that is wrong closes the connection without an answer, but for MQTT 5, which has a
+ * reason code for everything. Enhanced authentication [MQTT 5.0 4.12] begins where `packetFault` refuses its method today.
  */
+import { isUtf8 } from 'node:buffer'
 import { type ConnectPacket, readConnect } from '../mqtt/connect.js'
 import { ConnectReturn, Reason } from '../mqtt/constants.js'
 import { connack } from '../mqtt/encode.js'
 import { PacketFault } from '../mqtt/faults.js'
 import type { Frame } from '../mqtt/frame.js'
+import type { Properties } from '../mqtt/properties.js'
 import { topicFault } from '../topics/names.js'
 import type { Connection, Phase } from './connection.js'
 import { heldExpiry, NEVER_S } from './expiry.js'
+import { reasonOf } from './five/farewell.js'
+import { Peer } from './five/peer.js'
+import { welcome5 } from './five/welcome.js'
+import { will5 } from './five/will.js'
 import type { Session } from './session.js'
-import type { Stored } from './state.js'
+import type { BrokerState, Stored } from './state.js'
 
 /** What two bytes can say. */
 const KEEPALIVE_MAX_S = 65_535
@@ -22,25 +29,20 @@ export function handleConnect(c: Connection, buf: Buffer, frame: Frame): void {
     packet = readConnect(buf, frame)
   } catch (error) {
     if (!(error instanceof PacketFault)) throw error
+    if (error.version === 5) c.send(connack(5, error.reason, false))
     if (error.connackCode > 0) refuse(c, error.connackCode, error.text)
     else c.fault(error.reason, error.text)
     return
   }
-  if (packet.version === 5) {
-    refuse(c, ConnectReturn.bad_protocol, 'protocol version 5 is not supported')
-    return
-  }
-  const will = packet.will
-  if (will !== undefined) {
-    const wrong = topicFault(will.topic, c.state.settings.max_topic_levels)
-    if (wrong !== undefined) {
-      c.fault(Reason.topic_name_invalid, `will: ${wrong}`)
-      return
-    }
-  }
   c.phase = 'connecting'
   c.connecting = true
   c.version = packet.version
+  if (packet.version === 5) meet(c, packet.properties ?? {})
+  const wrong = packetFault(packet, c.state.settings.max_topic_levels)
+  if (wrong !== undefined) {
+    c.fault(wrong.reason, wrong.text)
+    return
+  }
   if (!c.state.hooks.gatesConnect) {
     accept(c, packet)
     return
@@ -57,11 +59,31 @@ export function handleConnect(c: Connection, buf: Buffer, frame: Frame): void {
   })
 }
 
-/** Answers with a return code, then closes [MQTT-3.2.2-5]. */
+/** From here on the connection is one of MQTT 5, within the limits that its client named. */
+function meet(c: Connection, asked: Properties): void {
+  const { window, max_topic_aliases } = c.state.settings
+  c.peer = new Peer(asked, { aliases_max: max_topic_aliases })
+  // [MQTT-3.3.4-9]
+  c.window = Math.min(window, asked.receiveMaximum ?? window)
+}
+
+/** What is wrong with a CONNECT that could be read. */
+function packetFault({ will, properties }: ConnectPacket, levels_max: number): PacketFault | undefined {
+  if (properties?.authenticationMethod !== undefined)
+    return new PacketFault(Reason.bad_authentication_method, 'no such authentication method')
+  if (will === undefined) return undefined
+  const wrong = topicFault(will.topic, levels_max)
+  if (wrong !== undefined) return new PacketFault(Reason.topic_name_invalid, `will: ${wrong}`)
+  if (will.properties?.payloadFormatIndicator === true && !isUtf8(will.payload))
+    return new PacketFault(Reason.payload_format_invalid, 'will: the payload is not UTF-8')
+  return undefined
+}
+
+/** Answers with a return code, in MQTT 5 with the reason that is its equal, then closes [MQTT-3.2.2-5]. */
 function refuse(c: Connection, code: number, text: string, error?: Error): void {
-  c.send(connack(c.version === 5 ? 5 : 4, code, false))
   c.state.hooks.refused(c, code)
-  c.fault(Reason.unspecified_error, text, error)
+  if (c.peer === null) c.send(connack(4, code, false))
+  c.fault(reasonOf(code), text, error)
 }
 
 function accept(c: Connection, packet: ConnectPacket): void {
@@ -76,34 +98,41 @@ function accept(c: Connection, packet: ConnectPacket): void {
   c.clean = packet.clean
   c.keepalive_s = heldKeepalive(packet.keepalive_s, state.settings.max_keepalive_s)
   takeOver(c, stored, clientId)
-  const expiry_s = packet.clean ? 0 : heldExpiry(NEVER_S, state.settings)
   const { clean, version } = packet
-  const { session, present, stored: changed } = stored.sessions.open(c, { clientId, clean, expiry_s, version })
+  const request = { clientId, clean, expiry_s: expiryOf(packet, state), version }
+  const { session, present, stored: changed } = stored.sessions.open(c, request)
   c.session = session
   if (packet.will !== undefined) {
-    const { topic, payload, qos, retain } = packet.will
-    c.lastWill = stored.wills.add({ clientId, topic, payload, qos, retain })
+    const { topic, payload, qos, retain, properties } = packet.will
+    const more = properties === undefined ? {} : will5(properties)
+    c.lastWill = stored.wills.add({ clientId, topic, payload, qos, retain, ...more })
     c.will = c.lastWill
   }
   if (present && state.hooks.gatesSubscribe) {
-    authoriseAgain(c, stored, session)
+    authoriseAgain(c, stored, session, packet)
     return
   }
-  if (!changed && c.lastWill === null) welcome(c, present)
-  else welcomeWhenStored(c, stored, present)
+  if (!changed && c.lastWill === null) welcome(c, present, packet)
+  else welcomeWhenStored(c, stored, present, packet)
+}
+
+/** How long the session will outlive this connection. */
+function expiryOf({ version, clean, properties }: ConnectPacket, { settings }: BrokerState): number {
+  if (version === 5) return heldExpiry(properties?.sessionExpiryInterval ?? 0, settings)
+  return clean ? 0 : heldExpiry(NEVER_S, settings)
 }
 
 /** Nothing else is handled before CONNACK, which waits for the commit. */
-function welcomeWhenStored(c: Connection, stored: Stored, present: boolean): void {
+function welcomeWhenStored(c: Connection, stored: Stored, present: boolean, packet: ConnectPacket): void {
   c.suspend()
   c.answerWith(() => {
-    welcome(c, present)
+    welcome(c, present, packet)
     c.resume()
   }, stored.store.journal.openGroup)
 }
 
 /** As in Aedes, a program decides anew about what a stored session is subscribed to: what it refuses now is gone. */
-function authoriseAgain(c: Connection, stored: Stored, session: Session): void {
+function authoriseAgain(c: Connection, stored: Stored, session: Session, packet: ConnectPacket): void {
   // Before it is asked: the hook may change what it is given.
   const filters = [...(session.filters?.keys() ?? [])]
   const asked = [...(session.filters ?? [])].map(([topic, { qos }]) => ({ topic, qos }))
@@ -117,7 +146,7 @@ function authoriseAgain(c: Connection, stored: Stored, session: Session): void {
     allowed.forEach((one, i) => {
       if (one === null) stored.sessions.unsubscribe(session, filters[i])
     })
-    welcomeWhenStored(c, stored, true)
+    welcomeWhenStored(c, stored, true, packet)
   })
 }
 
@@ -132,18 +161,23 @@ function takeOver(c: Connection, stored: Stored, clientId: string): void {
   const former = stored.sessions.get(clientId)?.connection
   if (former === undefined || former === null) return
   c.state.stats.takeovers++
-  former.close()
+  former.end(Reason.session_taken_over)
 }
 
-function welcome(c: Connection, present: boolean): void {
+function welcome(c: Connection, present: boolean, packet: ConnectPacket): void {
   const { session, state } = c
   if (session === null) return
+  // MQTT 3.1 has no session-present bit.
+  const answer = c.peer === null ? connack(4, ConnectReturn.accepted, present && c.version !== 3) : welcome5(c, packet, present)
+  if (answer === undefined) {
+    c.fault(Reason.packet_too_large, 'CONNACK is larger than the client takes')
+    return
+  }
   c.phase = 'connected'
   c.connecting = false
   c.connected = true
   state.hooks.connected(c)
-  // MQTT 3.1 has no session-present bit.
-  c.send(connack(c.version === 5 ? 5 : 4, ConnectReturn.accepted, present && c.version !== 3))
+  c.send(answer)
   state.hooks.welcomed(c, present)
   session.mailboxIfAny?.attach(c)
 }

@@ -12,12 +12,15 @@
  */
 import { EventEmitter } from 'node:events'
 import { PACKET_BYTES_BEFORE_CONNECT_MAX } from '../core/limits.js'
-import { PINGRESP, PUBREL } from '../mqtt/constants.js'
+import { PINGRESP, PUBREL, Reason } from '../mqtt/constants.js'
 import type { Frame } from '../mqtt/frame.js'
 import type { MessageView } from '../store/message.js'
 import type { Waiter } from '../store/waiter.js'
 import { type ClientPacket, clientPublish, clientSubscribe, clientUnsubscribe } from './client-api.js'
 import { handlePacket } from './dispatch.js'
+import { sendCopy5, sendInbound5 } from './five/copies.js'
+import { farewell } from './five/farewell.js'
+import type { Peer } from './five/peer.js'
 import { Input } from './input.js'
 import type { Inbound } from './message.js'
 import { Output } from './output.js'
@@ -33,8 +36,8 @@ export type Phase = 'waiting' | 'connecting' | 'connected' | 'closed'
 
 /** An answer that is more than a packet identifier, while it waits for its commit: run when its turn has come. */
 type Deferred = () => void
-/** Token of a deferred answer; other tokens are packet type · 65,536 + packet identifier. */
-const DEFERRED = 0xff0000
+/** Token of a deferred answer; other tokens are reason code · 2²⁰ + packet type · 2¹⁶ + packet identifier. */
+const DEFERRED = 0x3fff0000
 
 export class Connection extends EventEmitter implements TransportHandler, Deliverer, Waiter {
   /* what Aedes knows of a client */
@@ -54,6 +57,8 @@ export class Connection extends EventEmitter implements TransportHandler, Delive
   readonly output: Output
   phase: Phase = 'waiting'
   session: Session | null = null
+  /** What only a connection of MQTT 5 has. */
+  peer: Peer | null = null
   /** The will as it will be published, until an orderly DISCONNECT or until it was. */
   lastWill: Will | null = null
   /** Seconds between packets that the client promised; 0: no limit [MQTT-3.1.2-24]. */
@@ -148,7 +153,8 @@ export class Connection extends EventEmitter implements TransportHandler, Delive
   /* ---- answers ---- */
 
   /**
-   * Sends packet type · 65,536 + identifier when `group` is committed (0: nothing to wait for), and never before an earlier answer.
+   * Sends the packet that `token` says (reason · 2²⁰ + type · 2¹⁶ + identifier) when `group` is committed (0: nothing to wait for), and never
+   * before an earlier answer.
    */
   answer(token: number, group: number): void {
     const stored = this.state.stored
@@ -177,26 +183,28 @@ export class Connection extends EventEmitter implements TransportHandler, Delive
       if (run !== undefined) run()
       return
     }
-    const out = this.output.reserve(4)
+    const out = this.output.reserve(5)
     let at = this.output.at()
-    const type = token >>> 16
+    const type = (token >>> 16) & 0x0f
+    const reason = token >>> 20
     out[at++] = type === PUBREL ? (PUBREL << 4) | 2 : type << 4
     if (type === PINGRESP) {
       out[at] = 0
       this.output.advance(2)
     } else {
-      out[at++] = 2
+      out[at++] = reason === 0 ? 2 : 3
       out[at++] = (token >>> 8) & 0xff
-      out[at] = token & 0xff
-      this.output.advance(4)
+      out[at++] = token & 0xff
+      if (reason !== 0) out[at] = reason
+      this.output.advance(reason === 0 ? 4 : 5)
+      this.peer?.answered(type, reason)
     }
     this.wrote()
   }
 
   commitFailed(_token: number): void {
     // What waited is not stored and will not be acknowledged; the client finds out by losing its connection.
-    this.finish(new Error('the store failed'))
-    this.transport.destroy()
+    this.end(Reason.server_busy, new Error('the store failed'))
   }
 
   /** Sends a whole packet now. */
@@ -258,7 +266,7 @@ export class Connection extends EventEmitter implements TransportHandler, Delive
   }
 
   /** One copy at QoS 0; dropped and counted when the socket is too slow. */
-  sendQos0(m: Inbound, retain: boolean): void {
+  sendQos0(m: Inbound, retain: boolean, extra: Buffer | undefined): void {
     if (this.phase !== 'connected') return
     if (!this.writable) {
       this.state.stats.droppedQos0++
@@ -268,40 +276,43 @@ export class Connection extends EventEmitter implements TransportHandler, Delive
       const allowed = this.state.hooks.forward(this, m, 0, retain)
       if (allowed === null) return
       if (allowed !== m) {
-        this.writeQos0(allowed, retain)
+        this.writeQos0(allowed, retain, extra)
         return
       }
     }
-    writePublishQos0(this.output, m, retain)
+    if (this.peer === null) writePublishQos0(this.output, m, retain)
+    else if (!sendInbound5(this, this.peer, m, retain, extra)) return
     this.state.stats.sent[0]++
     this.wrote()
   }
 
   /** A retained copy at QoS 0 from a view with room for an identifier. */
-  sendStoredQos0(view: MessageView): void {
+  sendStoredQos0(view: MessageView, extra: Buffer | undefined): void {
     const allowed = this.state.hooks.gatesForward ? this.state.hooks.forward(this, view, 0, true) : view
-    if (allowed !== null) this.writeQos0(allowed, true)
+    if (allowed !== null) this.writeQos0(allowed, true, extra)
   }
 
-  private writeQos0(view: MessageView, retain: boolean): void {
-    writePublish(this.output, view, retain ? FLAG_RETAIN : 0, 0, false)
+  private writeQos0(view: MessageView, retain: boolean, extra: Buffer | undefined): void {
+    if (this.peer === null) writePublish(this.output, view, retain ? FLAG_RETAIN : 0, 0, false)
+    else if (!sendCopy5(this, this.peer, view, retain ? 0x31 : 0x30, 0, extra)) return
     this.state.stats.sent[0]++
     this.wrote()
   }
 
-  sendPublish(view: MessageView, flags: number, packetId: number, dup: boolean): boolean {
+  sendPublish(view: MessageView, flags: number, packetId: number, dup: boolean, extra: Buffer | undefined): boolean {
     const qos = flags & FLAG_QOS
     let allowed: MessageView | null = view
     if (this.state.hooks.gatesForward) allowed = this.state.hooks.forward(this, view, qos, (flags & FLAG_RETAIN) !== 0)
     if (allowed === null) return false
-    writePublish(this.output, allowed, flags, packetId, dup)
+    if (this.peer === null) writePublish(this.output, allowed, flags, packetId, dup)
+    else if (!sendCopy5(this, this.peer, allowed, firstByte(flags, dup), packetId, extra)) return false
     this.state.stats.sent[qos]++
     this.wrote()
     return true
   }
 
-  sendPubrel(packetId: number): void {
-    this.committed((PUBREL << 16) | packetId)
+  sendPubrel(packetId: number, reason = 0): void {
+    this.committed((reason << 20) | (PUBREL << 16) | packetId)
   }
 
   /* ---- end ---- */
@@ -310,9 +321,26 @@ export class Connection extends EventEmitter implements TransportHandler, Delive
   fault(reason: number, text: string, error = new Error(text)): void {
     this.state.stats.malformed++
     this.state.log.debug({ client: this.id, remote: this.transport.remote, reason }, text)
-    this.output.flush()
+    this.farewell(reason, text)
     this.finish(error)
     this.transport.end()
+  }
+
+  /** Ends the connection from our side. A client of MQTT 5 is told why, any other one loses it at once. */
+  end(reason: number, error?: Error): void {
+    if (this.phase === 'closed') return
+    const told = this.farewell(reason, error?.message ?? '')
+    this.finish(error)
+    if (told) this.transport.end()
+    else this.transport.destroy()
+  }
+
+  /** The last packet, for a client of MQTT 5; false when there is none to send. `finish` sends it off. */
+  private farewell(reason: number, text: string): boolean {
+    const packet = farewell(this, reason, text)
+    if (packet === undefined) return false
+    this.output.put(packet)
+    return true
   }
 
   ended(error: Error | undefined): void {
@@ -367,8 +395,7 @@ export class Connection extends EventEmitter implements TransportHandler, Delive
 
   /** What Aedes calls to end a client: closes at once, tells `done` when that is through. */
   close(done?: () => void): void {
-    this.finish(undefined)
-    this.transport.destroy()
+    this.end(this.state.closing ? Reason.server_shutting_down : Reason.administrative_action)
     if (done !== undefined) setImmediate(done)
   }
 
@@ -390,4 +417,9 @@ export class Connection extends EventEmitter implements TransportHandler, Delive
     this.session?.mailboxIfAny?.discard()
     if (done !== undefined) setImmediate(done)
   }
+}
+
+/** First byte of a PUBLISH; `flags` as in `ports.ts`. */
+function firstByte(flags: number, dup: boolean): number {
+  return 0x30 | (dup ? 8 : 0) | ((flags & FLAG_QOS) << 1) | ((flags & FLAG_RETAIN) !== 0 ? 1 : 0)
 }

@@ -1,6 +1,8 @@
 /** Which packet goes where, and which are not allowed now. One call per packet, in the order in which they came. */
 import { ackReason, readAck } from '../mqtt/acks.js'
+import { readAuth } from '../mqtt/auth.js'
 import {
+  AUTH,
   CONNECT,
   DISCONNECT,
   PINGREQ,
@@ -14,10 +16,14 @@ import {
   SUBSCRIBE,
   UNSUBSCRIBE,
 } from '../mqtt/constants.js'
+import { readDisconnect } from '../mqtt/disconnect.js'
 import { PacketFault } from '../mqtt/faults.js'
 import type { Frame } from '../mqtt/frame.js'
+import type { Properties } from '../mqtt/properties.js'
 import { handleConnect } from './connecting.js'
 import type { Connection } from './connection.js'
+import { heldExpiry } from './expiry.js'
+import type { Peer } from './five/peer.js'
 import { payloadOf, topicOf } from './message.js'
 import { type AckOutcome, FLAG_QOS, FLAG_RETAIN } from './ports.js'
 import { handlePublish, handlePubrel } from './publishing.js'
@@ -53,15 +59,42 @@ export function handlePacket(c: Connection, frame: Frame, buf: Buffer, packetSta
       c.answer(PINGRESP << 16, 0)
       return
     case DISCONNECT:
-      if (frame.bodyEnd !== frame.bodyStart) break
-      // The will is not sent after an orderly end [MQTT-3.14.4-3].
-      c.dropWill()
-      c.finish(undefined)
-      c.transport.end()
+      guarded(c, () => handleDisconnect(c, buf, frame))
+      return
+    case AUTH:
+      guarded(c, () => {
+        readAuth(buf, frame)
+        // Nothing was agreed on in CONNECT [MQTT-4.12.0-6].
+        c.fault(Reason.protocol_error, 'AUTH without an authentication method')
+      })
       return
   }
   // A second CONNECT [MQTT-3.1.0-2], a packet that only servers send, or one with bytes that it may not have.
   c.fault(Reason.protocol_error, `packet type ${frame.type} is not allowed here`)
+}
+
+function handleDisconnect(c: Connection, buf: Buffer, frame: Frame): void {
+  const { reason, properties } = readDisconnect(buf, frame, c.version ?? 4)
+  if (c.peer !== null && properties !== undefined && !keepsPromises(c, c.peer, properties)) return
+  // The will is not sent after an orderly end [MQTT-3.14.4-3]; with any other reason it is [MQTT 5.0 3.1.2.5].
+  if (reason === Reason.success) c.dropWill()
+  c.finish(undefined)
+  c.transport.end()
+}
+
+/** The properties of a DISCONNECT; false when they end the connection as an error. */
+function keepsPromises(c: Connection, peer: Peer, { sessionExpiryInterval, serverReference }: Properties): boolean {
+  if (serverReference !== undefined) {
+    c.fault(Reason.protocol_error, 'DISCONNECT from a client with a server reference')
+    return false
+  }
+  if (sessionExpiryInterval === undefined || c.session === null) return true
+  if (peer.askedExpiry_s === 0 && sessionExpiryInterval > 0) {
+    c.fault(Reason.protocol_error, 'DISCONNECT asks for a session that CONNECT did not want')
+    return false
+  }
+  c.session.expiry_s = heldExpiry(sessionExpiryInterval, c.state.settings)
+  return true
 }
 
 function handleAck(c: Connection, frame: Frame, buf: Buffer): void {
@@ -82,10 +115,11 @@ function handleAck(c: Connection, frame: Frame, buf: Buffer): void {
   let outcome: AckOutcome
   if (type === PUBACK) outcome = mailbox.acked(packetId)
   else if (type === PUBCOMP) outcome = mailbox.completed(packetId)
+  else if (ackReason() >= Reason.unspecified_error) outcome = mailbox.rejected(packetId)
   else {
     outcome = mailbox.received(packetId)
     // We may have lost what the client still holds; PUBREL lets it go on [MQTT-4.3.3-1].
-    if (outcome === 'unknown' && ackReason() < Reason.unspecified_error) c.sendPubrel(packetId)
+    if (outcome === 'unknown') c.sendPubrel(packetId, c.version === 5 ? Reason.packet_identifier_not_found : 0)
   }
   if (outcome === 'wrong') c.fault(Reason.protocol_error, `acknowledgement type ${type} does not fit the message it names`)
   else if (outcome === 'ok' && packet !== null) c.state.hooks.acknowledged(c, packet)

@@ -18,16 +18,29 @@ export class Inbound implements MessageView {
   topic!: Topic
   qos: 0 | 1 | 2 = 0
   retain = false
-  /** Offset of the first byte of a whole 3.1.1 QoS 0 packet that can be handed on as it is, or -1. */
+  /** Offset in `packet` of the first byte of a whole QoS 0 packet that can be handed on as it is, or -1. */
   packetStart = -1
-  /** False when the body has no room for a packet identifier: payload follows the topic directly (QoS 0 on the wire). */
-  room = false
+  packetEnd = 0
+  /** Where that packet is: the read buffer. */
+  packet: Buffer = this.buffer
+  /** The packet is one of MQTT 5: it has a property block, and `properties` is all that is in it besides the expiry. */
+  packetOf5 = false
+  /**
+   * Bytes between topic and payload: 2 is the room for a packet identifier that a message needs to be kept (`withRoom`), anything else is
+   * what the wire had there at QoS 0.
+   */
+  gap = 0
+  /** Set by `admit`: somebody was there to get it. */
+  reached = false
   publisher: Session | null = null
   /** The publisher as Aedes hooks see it (a client), or null for the broker itself. */
   client: unknown = null
   /** A slot for the rules of the bridge, empty when an admission begins. */
   attachment: unknown = null
 }
+
+/** What a body keeps free for a packet identifier. */
+export const ROOM_BYTES = 2
 
 /** Builds the body of a message: u16 topic length, topic, room for a packet identifier, payload. */
 export function viewOf(topic: Buffer, payload: Buffer, acceptedAt: number, properties?: Buffer, expiresAt = 0): MessageView {
@@ -50,8 +63,43 @@ export function inboundOf(topic: Topic, payload: Buffer, qos: 0 | 1 | 2, retain:
   m.topic = topic
   m.qos = qos
   m.retain = retain
-  m.room = true
+  m.gap = ROOM_BYTES
   return m
+}
+
+/** Bodies put together for the time of one admission. */
+const scratch = Buffer.allocUnsafeSlow(64 * 1024)
+
+/**
+ * Gives `m` a body in the shape that is kept, where the wire had another: a QoS 0 packet, a property block in between, an alias instead of the topic.
+ * The bytes are good until the next message; `packet` stays as it came.
+ */
+export function withRoom(m: Inbound): void {
+  const { bytes } = m.topic
+  const payload = m.end - m.payloadStart
+  const payloadStart = 4 + bytes.length
+  const length = payloadStart + payload
+  const body = length <= scratch.length ? scratch : Buffer.allocUnsafe(length)
+  body[0] = bytes.length >>> 8
+  body[1] = bytes.length & 0xff
+  copyBytes(bytes, 0, bytes.length, body, 2)
+  copyBytes(m.buffer, m.payloadStart, m.end, body, payloadStart)
+  m.buffer = body
+  m.bodyStart = 0
+  m.payloadStart = payloadStart
+  m.end = length
+  m.gap = ROOM_BYTES
+}
+
+/** Below this a loop is quicker than the call into native code. */
+const LOOP_BYTES_MAX = 48
+
+export function copyBytes(from: Buffer, start: number, end: number, to: Buffer, at: number): void {
+  if (end - start > LOOP_BYTES_MAX) {
+    from.copy(to, at, start, end)
+    return
+  }
+  for (let i = start; i < end; i++) to[at++] = from[i]
 }
 
 /** The payload as bytes of their own. */
@@ -63,21 +111,6 @@ export function payloadOf(m: MessageView): Buffer {
 export function topicOf(m: MessageView): string {
   const start = m.bodyStart + 2
   return m.buffer.toString('utf8', start, start + m.buffer.readUInt16BE(m.bodyStart))
-}
-
-/**
- * Gives `m` the room for a packet identifier that a QoS 0 packet does not have, in a copy: what is stored has it always. It then leaves as a
- * message that no packet brought.
- */
-export function giveRoom(m: Inbound): void {
-  const { buffer, payloadStart, end } = m
-  const view = viewOf(m.topic.bytes, buffer.subarray(payloadStart, end), m.acceptedAt)
-  m.buffer = view.buffer
-  m.bodyStart = 0
-  m.payloadStart = view.payloadStart
-  m.end = view.end
-  m.room = true
-  m.packetStart = -1
 }
 
 /** A view with its own bytes, with room for a packet identifier whether or not the original had it. */

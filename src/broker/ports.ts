@@ -13,6 +13,8 @@ export const FLAG_EXPIRES = 0x08
 
 /** First byte of an entry's extra bytes: fields that a program gave with a queued packet, as JSON (`persistence-packets.ts`). */
 export const EXTRA_FIELDS = 0x01
+/** The same for MQTT 5 subscription identifiers, as the properties that the PUBLISH will carry (`five/identifiers.ts`). */
+export const EXTRA_IDENTIFIERS = 0x02
 
 /** What an acknowledgement from a subscriber met. `wrong` is a protocol error: that identifier waits for another packet. */
 export type AckOutcome = 'ok' | 'unknown' | 'wrong'
@@ -32,10 +34,12 @@ export interface Mailbox {
   pump(): void
   /** Resends what has waited too long for its acknowledgement; called about once a second while attached. */
   retry(): void
-  /** PUBACK [MQTT-4.3.2-1]. */
+  /** PUBACK [MQTT-4.3.2-1], with whatever reason: MQTT 5 has no second delivery of what a client refused. */
   acked(packetId: number): AckOutcome
   /** PUBREC: PUBREL follows when this is stored [MQTT-4.3.3-1]. */
   received(packetId: number): AckOutcome
+  /** PUBREC of MQTT 5 with a reason of 0x80 or more: the message is done with, no PUBREL follows [MQTT-4.3.3-4]. */
+  rejected(packetId: number): AckOutcome
   /** PUBCOMP. */
   completed(packetId: number): AckOutcome
   /** What is in flight under this identifier, as far as it is in memory: for listeners of Aedes's 'ack' event. */
@@ -96,8 +100,8 @@ export interface Deliverer {
   readonly window: number
   /** May a message be sent again on this live connection? MQTT 3.1.1 leaves it open, MQTT 5 forbids it [MQTT-4.4.0-1]. */
   readonly resendsLive: boolean
-  /** False when a hook or the client's own limit keeps the message from it: it then counts as delivered and done. */
-  sendPublish(message: MessageView, flags: number, packetId: number, dup: boolean): boolean
+  /** `extra`: the entry's. False when a hook or the client's own limit keeps the message from it: it then counts as delivered and done. */
+  sendPublish(message: MessageView, flags: number, packetId: number, dup: boolean, extra: Buffer | undefined): boolean
   sendPubrel(packetId: number): void
   readonly clientId: string
 }

@@ -6,8 +6,11 @@ import { inboundKey } from '../store/keys.js'
 import type { Topic } from '../topics/interned.js'
 import { admit, DROPPED } from './admission.js'
 import type { Connection } from './connection.js'
+import { incoming, readIncoming } from './five/incoming.js'
+import type { Peer } from './five/peer.js'
+import { ROOM_BYTES, viewOf, withRoom } from './message.js'
 import type { Session } from './session.js'
-import type { Stored } from './state.js'
+import type { BrokerState, Stored } from './state.js'
 
 const fields = new PublishFields()
 
@@ -18,17 +21,24 @@ export function handlePublish(c: Connection, buf: Buffer, frame: Frame, packetSt
     c.fault(wrong, 'malformed PUBLISH')
     return
   }
-  const topic = state.routes.topics.intern(buf, fields.topicStart, fields.topicEnd)
-  if (topic === undefined) {
-    c.fault(Reason.topic_name_invalid, 'PUBLISH to what is no topic name')
+  const { peer } = c
+  const reason = peer === null ? readTopic(state, buf) : readIncoming(peer, state.routes.topics, buf, fields, c.readAt)
+  const { topic } = incoming
+  if (reason !== 0 || topic === undefined) {
+    c.fault(reason, 'PUBLISH with a topic or properties that are none')
     return
   }
   const stored = state.stored
   if (stored === null) return
   const { qos, packetId } = fields
+  if (peer !== null && !isExpected(c, stored, peer, qos, packetId)) return
   if (qos === 2 && !isFresh(c, packetId)) return
   if (topic.dollar && state.spaces.isClosed(topic.name)) {
     state.stats.droppedReserved++
+    if (peer !== null) {
+      reject(c, qos, packetId, Reason.not_authorised)
+      return
+    }
     if (qos === 2) claim(c, stored, packetId)
     acknowledge(c, stored, qos, packetId, 0)
     return
@@ -38,16 +48,21 @@ export function handlePublish(c: Connection, buf: Buffer, frame: Frame, packetSt
   m.bodyStart = fields.topicStart - 2
   m.payloadStart = fields.payloadStart
   m.end = fields.end
-  m.properties = undefined
+  m.properties = incoming.properties
   m.acceptedAt = c.readAt
-  m.expiresAt = 0
+  m.expiresAt = incoming.expiresAt
   m.topic = topic
   m.qos = qos as 0 | 1 | 2
   m.retain = fields.retain
-  m.room = qos > 0
-  m.packetStart = qos === 0 ? packetStart : -1
+  m.gap = fields.payloadStart - fields.topicEnd
+  m.packet = buf
+  m.packetStart = qos === 0 && incoming.passes ? packetStart : -1
+  m.packetEnd = fields.end
+  m.packetOf5 = peer !== null
   m.publisher = c.session
   m.client = c
+  // Only an alias came: the name is the table's.
+  if (fields.topicStart === fields.topicEnd) withRoom(m)
   if (state.hooks.gatesPublish) {
     askThenAdmit(c, stored, topic, packetId)
     return
@@ -55,18 +70,40 @@ export function handlePublish(c: Connection, buf: Buffer, frame: Frame, packetSt
   finishPublish(c, stored, qos, packetId)
 }
 
+/** The topic of a PUBLISH before MQTT 5, left in `incoming` like that of a later one. */
+function readTopic(state: BrokerState, buf: Buffer): number {
+  incoming.topic = state.routes.topics.intern(buf, fields.topicStart, fields.topicEnd)
+  incoming.properties = undefined
+  incoming.expiresAt = 0
+  incoming.passes = true
+  return incoming.topic === undefined ? Reason.topic_name_invalid : 0
+}
+
 /** Admits `state.inbound` and answers. */
 function finishPublish(c: Connection, stored: Stored, qos: number, packetId: number): void {
   // Not before a hook has answered: a publisher that goes meanwhile must not be told later that its message was taken.
   if (qos === 2) claim(c, stored, packetId)
-  const group = admit(c.state, stored, c.state.inbound)
-  if (group < 0 && group !== DROPPED) {
-    // MQTT 3.1.1 has no refusal: closing is the only honest answer, as nothing was stored.
+  const m = c.state.inbound
+  const group = admit(c.state, stored, m)
+  if (group < 0 && (c.peer !== null || group !== DROPPED)) {
     if (qos === 2) release(c, stored, packetId)
-    if (qos > 0) c.fault(Reason.quota_exceeded, 'there is no room for this message')
+    if (qos === 0) return
+    if (c.peer !== null) reject(c, qos, packetId, group === DROPPED ? Reason.topic_name_invalid : Reason.quota_exceeded)
+    // MQTT 3.1.1 has no refusal: closing is the only honest answer, as nothing was stored.
+    else c.fault(Reason.quota_exceeded, 'there is no room for this message')
     return
   }
-  if (qos > 0) acknowledge(c, stored, qos, packetId, Math.max(group, 0))
+  if (qos === 1 && c.peer !== null && !m.reached) c.answer(NOBODY | packetId, Math.max(group, 0))
+  else if (qos > 0) acknowledge(c, stored, qos, packetId, Math.max(group, 0))
+}
+
+/** PUBACK that says that nobody was there to get the message. */
+const NOBODY = (Reason.no_matching_subscribers << 20) | (PUBACK << 16)
+
+/** Refuses a message of MQTT 5, of which nothing was stored. At QoS 0 there is no answer to refuse with. */
+function reject(c: Connection, qos: number, packetId: number, reason: number): void {
+  if (qos === 1) c.answer((reason << 20) | (PUBACK << 16) | packetId, 0)
+  else if (qos === 2) c.answer((reason << 20) | (PUBREC << 16) | packetId, 0)
 }
 
 function acknowledge(c: Connection, stored: Stored, qos: number, packetId: number, group: number): void {
@@ -75,6 +112,34 @@ function acknowledge(c: Connection, stored: Stored, qos: number, packetId: numbe
     const durable = (c.session as Session).durable
     c.answer((PUBREC << 16) | packetId, durable ? stored.store.journal.openGroup : group)
   }
+}
+
+/** What MQTT 5 asks of a PUBLISH besides. False when it was answered, or ended the connection. */
+function isExpected(c: Connection, stored: Stored, peer: Peer, qos: number, packetId: number): boolean {
+  if (qos === 0) {
+    if (incoming.badPayload) c.fault(Reason.payload_format_invalid, 'the payload is not UTF-8')
+    return !incoming.badPayload
+  }
+  if (peer.unanswered >= c.state.settings.max_inbound_qos2) {
+    c.fault(Reason.receive_maximum_exceeded, 'more messages without an answer than Receive Maximum')
+    return false
+  }
+  peer.unanswered++
+  if (qos === 2 && !fields.dup && (c.session as Session).inbound?.has(packetId) === true) {
+    // Not the message that has the identifier, or it would say DUP [MQTT-3.3.1-1]: the two sides do not agree on the session. It ends that one's handshake
+    // [MQTT-4.3.3-9].
+    release(c, stored, packetId)
+    c.answer((Reason.packet_identifier_in_use << 20) | (PUBREC << 16) | packetId, groupOf(c, stored))
+    return false
+  }
+  if (!incoming.badPayload) return true
+  reject(c, qos, packetId, Reason.payload_format_invalid)
+  return false
+}
+
+/** The group that a change of the session's identifiers is in. */
+function groupOf(c: Connection, stored: Stored): number {
+  return (c.session as Session).durable ? stored.store.journal.openGroup : 0
 }
 
 /**
@@ -90,7 +155,9 @@ function isFresh(c: Connection, packetId: number): boolean {
     return false
   }
   if (inbound.size < c.state.settings.max_inbound_qos2) return true
-  c.fault(Reason.receive_maximum_exceeded, 'too many QoS 2 messages without PUBREL')
+  // Those of earlier connections count here, and not for MQTT 5's Receive Maximum.
+  if (c.peer !== null) reject(c, 2, packetId, Reason.quota_exceeded)
+  else c.fault(Reason.receive_maximum_exceeded, 'too many QoS 2 messages without PUBREL')
   return false
 }
 
@@ -117,15 +184,16 @@ export function handlePubrel(c: Connection, packetId: number): void {
   const stored = c.state.stored
   if (stored === null) return
   const released = release(c, stored, packetId)
-  const wait = released && (c.session as Session).durable
-  c.answer((PUBCOMP << 16) | packetId, wait ? stored.store.journal.openGroup : 0)
+  const reason = released || c.peer === null ? 0 : Reason.packet_identifier_not_found
+  c.answer((reason << 20) | (PUBCOMP << 16) | packetId, released ? groupOf(c, stored) : 0)
 }
 
 /** A program's `authorizePublish` decides; it may change topic and payload. What it sees and what waits for it are copies. */
 function askThenAdmit(c: Connection, stored: Stored, topic: Topic, packetId: number): void {
   const { state } = c
   const m = state.inbound
-  const { qos, retain, acceptedAt } = m
+  const { qos, retain, acceptedAt, expiresAt } = m
+  const properties = m.properties === undefined ? undefined : Buffer.from(m.properties)
   const payload = Buffer.from(m.buffer.subarray(m.payloadStart, m.end))
   const packet = {
     cmd: 'publish',
@@ -140,7 +208,9 @@ function askThenAdmit(c: Connection, stored: Stored, topic: Topic, packetId: num
   state.hooks.authorizePublish(c, packet, (refused) => {
     if (c.phase !== 'connected' || state.stored !== stored) return
     if (refused) {
-      c.fault(Reason.not_authorised, 'publish refused by a hook', refused)
+      if (c.peer === null) c.fault(Reason.not_authorised, 'publish refused by a hook', refused)
+      else reject(c, qos, packetId, Reason.not_authorised)
+      c.resume()
       return
     }
     const allowed = state.routes.topics.internName(packet.topic)
@@ -148,29 +218,22 @@ function askThenAdmit(c: Connection, stored: Stored, topic: Topic, packetId: num
       c.fault(Reason.topic_name_invalid, 'a hook made the topic invalid')
       return
     }
-    const body = Buffer.from(packet.payload)
-    const bytes = Buffer.concat([lengthOf(allowed.bytes), allowed.bytes, Buffer.alloc(2), body])
-    m.buffer = bytes
-    m.bodyStart = 0
-    m.payloadStart = bytes.length - body.length
-    m.end = bytes.length
-    m.properties = undefined
+    const view = viewOf(allowed.bytes, Buffer.from(packet.payload), acceptedAt)
+    m.buffer = view.buffer
+    m.bodyStart = view.bodyStart
+    m.payloadStart = view.payloadStart
+    m.end = view.end
+    m.properties = properties
     m.acceptedAt = acceptedAt
-    m.expiresAt = 0
+    m.expiresAt = expiresAt
     m.topic = allowed
     m.qos = qos
     m.retain = packet.retain === true
-    m.room = true
+    m.gap = ROOM_BYTES
     m.packetStart = -1
     m.publisher = c.session
     m.client = c
     finishPublish(c, stored, qos, packetId)
     c.resume()
   })
-}
-
-function lengthOf(bytes: Buffer): Buffer {
-  const b = Buffer.allocUnsafe(2)
-  b.writeUInt16BE(bytes.length, 0)
-  return b
 }

@@ -10,8 +10,15 @@ import type { Stored } from './state.js'
 /** Messages looked at before other connections get their turn. */
 const SLICE = 256
 
+interface Part {
+  readonly iterator: Iterator<[string, RetainedMessage]>
+  readonly qos: 0 | 1 | 2
+  /** What goes with the subscription's entries. */
+  readonly extra: Buffer | undefined
+}
+
 export class RetainedReplay {
-  private readonly parts: { iterator: Iterator<[string, RetainedMessage]>; qos: 0 | 1 | 2 }[] = []
+  private readonly parts: Part[] = []
   private readonly stored: Stored
   private readonly serial: number
   private next: RetainedReplay | null = null
@@ -21,8 +28,8 @@ export class RetainedReplay {
     this.serial = stored.retained.serial
   }
 
-  add(filter: string, qos: 0 | 1 | 2): void {
-    this.parts.push({ iterator: this.stored.retained.match(filter)[Symbol.iterator](), qos })
+  add(filter: string, qos: 0 | 1 | 2, extra: Buffer | undefined): void {
+    this.parts.push({ iterator: this.stored.retained.match(filter)[Symbol.iterator](), qos, extra })
   }
 
   append(replay: RetainedReplay): void {
@@ -44,23 +51,23 @@ export class RetainedReplay {
       }
       const step = part.iterator.next()
       if (step.done === true) this.parts.shift()
-      else this.send(to, step.value[1], part.qos)
+      else this.send(to, step.value[1], part)
     }
   }
 
-  private send(to: Connection, kept: RetainedMessage, granted: 0 | 1 | 2): void {
+  private send(to: Connection, kept: RetainedMessage, { qos: granted, extra }: Part): void {
     if (kept.serial > this.serial) return
     const view = this.stored.retained.read(kept)
     if (view === undefined) return
     const qos = kept.qos < granted ? kept.qos : granted
     if (qos === 0) {
-      to.sendStoredQos0(view)
+      to.sendStoredQos0(view, extra)
       return
     }
     const session = to.session
     if (session === null) return
     const { mailboxes } = this.stored
     mailboxes.begin(view)
-    mailboxes.append(session.mailbox, qos | FLAG_RETAIN, false)
+    mailboxes.append(session.mailbox, qos | FLAG_RETAIN, false, extra)
   }
 }

@@ -4,13 +4,16 @@
  */
 import type { Topic, TopicTable } from '../topics/interned.js'
 import { Router } from '../topics/router.js'
-import { Listener, mergeOptions, type Session, type Subscriber, type SubscriptionOptions } from './session.js'
+import { writeIdentifiers } from './five/identifiers.js'
+import { identifiersOf, Listener, mergeOptions, type Session, type Subscriber, type SubscriptionOptions } from './session.js'
 import { Taker } from './taker.js'
 
 export interface Route {
   /** Durable sessions first: whether a message has stored copies is known before any volatile copy is made. */
   readonly sessions: Session[]
   readonly options: SubscriptionOptions[]
+  /** For each of `sessions` what goes with its entries: its subscription identifiers. Null when nobody has any. */
+  readonly extras: (Buffer | undefined)[] | null
   /** How many of `sessions` are durable. */
   readonly durable: number
   readonly listeners: Listener[]
@@ -108,7 +111,7 @@ export class Routes {
       sessions.push(volatile[i] as Session)
       options.push(volatileOptions[i] as SubscriptionOptions)
     }
-    const route: Route = { sessions, options, durable, listeners, takers }
+    const route: Route = { sessions, options, extras: extrasOf(options), durable, listeners, takers }
     // The table is bounded by bytes, too; a route is part of what a topic costs. Only growth is charged: topics are matched again and again.
     const before = (topic.route as Route | undefined)?.sessions.length ?? -1
     if (sessions.length > before) this.topics.charge(ROUTE_BYTES * (sessions.length - before))
@@ -116,4 +119,9 @@ export class Routes {
     topic.routeVersion = this.version
     return route
   }
+}
+
+function extrasOf(options: readonly SubscriptionOptions[]): (Buffer | undefined)[] | null {
+  const hasAny = (o: SubscriptionOptions): boolean => o.identifier !== undefined || o.identifiers !== undefined
+  return options.some(hasAny) ? options.map((o) => writeIdentifiers(identifiersOf(o))) : null
 }

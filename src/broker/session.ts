@@ -11,19 +11,39 @@ export interface SubscriptionOptions {
   readonly qos: 0 | 1 | 2
   readonly noLocal: boolean
   readonly retainAsPublished: boolean
-  /** MQTT 5: which retained messages a SUBSCRIBE gets, kept for whoever asks; and the subscription identifier. Neither is used to deliver yet. */
+  /** MQTT 5: which retained messages the SUBSCRIBE got, kept for whoever asks; and the subscription identifier. */
   readonly retainHandling?: number
   readonly identifier?: number
+  /** Where filters overlap: all their identifiers, and what holds for the subscriber's own messages when only some filters say No Local. */
+  readonly identifiers?: readonly number[]
+  readonly own?: SubscriptionOptions
 }
 
-/** Overlapping filters deliver once, at the highest QoS that matches [MQTT-3.3.5-1]. */
+/** Overlapping filters deliver once, at the highest QoS that matches [MQTT-3.3.5-1], with every subscription identifier [MQTT-3.3.4-4]. */
 export function mergeOptions(a: SubscriptionOptions, b: SubscriptionOptions): SubscriptionOptions {
-  if (a.qos >= b.qos && a.noLocal === b.noLocal && a.retainAsPublished === b.retainAsPublished) return a
+  const identifiers = [...identifiersOf(a), ...identifiersOf(b)]
+  if (identifiers.length === 0 && a.qos >= b.qos && a.noLocal === b.noLocal && a.retainAsPublished === b.retainAsPublished)
+    return a
   return {
     qos: a.qos >= b.qos ? a.qos : b.qos,
-    noLocal: a.noLocal && b.noLocal,
+    noLocal: a.noLocal || b.noLocal,
     retainAsPublished: a.retainAsPublished || b.retainAsPublished,
+    ...(identifiers.length === 0 ? {} : { identifiers }),
+    ...ownOptions(a, b),
   }
+}
+
+/** With No Local on some of the filters only, a subscriber's own messages come by the others. */
+function ownOptions(a: SubscriptionOptions, b: SubscriptionOptions): { own?: SubscriptionOptions } {
+  if (!a.noLocal && !b.noLocal) return {}
+  const ownA = a.noLocal ? a.own : a
+  const ownB = b.noLocal ? b.own : b
+  if (ownA === undefined) return ownB === undefined ? {} : { own: ownB }
+  return { own: ownB === undefined ? ownA : mergeOptions(ownA, ownB) }
+}
+
+export function identifiersOf(o: SubscriptionOptions): readonly number[] {
+  return o.identifiers ?? (o.identifier === undefined ? [] : [o.identifier])
 }
 
 export class Session implements Moment {

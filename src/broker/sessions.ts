@@ -139,7 +139,10 @@ export class Sessions {
     }
   }
 
-  /** The session for a CONNECT that was accepted; whoever held it before is gone already. */
+  /**
+   * The session for a CONNECT that was accepted; whoever held it before is gone already. One that does not outlive its connection is kept in memory
+   * only, unless it is an older one that is taken up again.
+   */
   open(connection: Connection, { clientId, clean, expiry_s, version }: SessionRequest): OpenedSession {
     const old = this.current(clientId)
     if (old !== undefined && !clean) {

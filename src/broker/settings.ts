@@ -5,6 +5,8 @@ export interface BrokerSettings {
   /** QoS 2 messages that one publisher may leave without PUBREL. */
   max_inbound_qos2: number
   max_packet_bytes: number
+  /** MQTT 5: topic aliases of each direction that one connection may have. */
+  max_topic_aliases: number
   max_topic_levels: number
   /** Per connection; beyond it QoS 0 copies are dropped and counted. */
   max_output_bytes: number
@@ -20,6 +22,7 @@ export const defaultBrokerSettings: BrokerSettings = {
   window: 32,
   max_inbound_qos2: 1000,
   max_packet_bytes: 1024 * 1024,
+  max_topic_aliases: 32,
   max_topic_levels: 200,
   max_output_bytes: 1024 * 1024,
   max_keepalive_s: 65_535,

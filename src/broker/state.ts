@@ -43,6 +43,8 @@ export class BrokerState {
   readonly connections = new Set<Connection>()
   /** Set by the seams before the first connection. */
   hooks!: Hooks
+  /** The broker is shutting down: clients are told so. */
+  closing = false
   /** Null while there is no store to stand on: connections are then turned away. */
   stored: Stored | null = null
   /** Uptime at the last sweep: good enough for keep alive, and free to read. */

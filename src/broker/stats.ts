@@ -9,6 +9,8 @@ export class BrokerStats {
   bytesSent = 0
   /** QoS 0 copies for which a slow connection had no room. */
   droppedQos0 = 0
+  /** Copies that were larger than the Maximum Packet Size of the client they were for. */
+  droppedTooLarge = 0
   /** Publishes acknowledged and dropped because their topic may not be published to. */
   droppedReserved = 0
   /** Publishes refused because the disk is nearly full. */

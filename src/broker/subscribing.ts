@@ -2,11 +2,12 @@
 import { Reason } from '../mqtt/constants.js'
 import { suback, unsuback } from '../mqtt/encode.js'
 import type { Frame } from '../mqtt/frame.js'
-import { readSubscribe, readUnsubscribe, type SubscriptionRequest } from '../mqtt/subscribe.js'
+import { readSubscribe, readUnsubscribe, type SubscribePacket, type SubscriptionRequest } from '../mqtt/subscribe.js'
 import { filterFault } from '../topics/names.js'
 import type { Connection } from './connection.js'
+import { writeIdentifiers } from './five/identifiers.js'
 import { RetainedReplay } from './replay.js'
-import type { Session } from './session.js'
+import type { Session, SubscriptionOptions } from './session.js'
 import { isServedOnly } from './spaces.js'
 import type { Stored } from './state.js'
 
@@ -26,20 +27,20 @@ export function handleSubscribe(c: Connection, buf: Buffer, frame: Frame): void 
   for (const { filter } of packet.subscriptions) {
     const wrong = brokenFilter(filter, c.version)
     if (wrong !== undefined) {
-      c.fault(Reason.topic_filter_invalid, `SUBSCRIBE: ${wrong}`)
+      c.fault(Reason.malformed_packet, `SUBSCRIBE: ${wrong}`)
       return
     }
   }
   const asked = packet.subscriptions.map(c.version === 5 ? asked5 : asked4)
   if (!c.state.hooks.gatesSubscribe) {
-    grant(c, packet.packetId, asked, asked)
+    grant(c, packet, asked, asked)
     return
   }
   c.suspend()
   c.state.hooks.authorizeSubscribe(c, asked, (error, allowed) => {
     if (c.phase !== 'connected') return
     if (error !== null) c.fault(Reason.not_authorised, 'subscription refused by a hook', error)
-    else grant(c, packet.packetId, asked, allowed)
+    else grant(c, packet, asked, allowed)
     c.resume()
   })
 }
@@ -55,14 +56,14 @@ function asked5(r: SubscriptionRequest): AskedSubscription {
 
 function grant(
   c: Connection,
-  packetId: number,
+  { packetId, properties }: SubscribePacket,
   asked: readonly AskedSubscription[],
   allowed: readonly (AskedSubscription | null)[],
 ): void {
   const stored = c.state.stored
   const session = c.session
   if (stored === null || session === null) return
-  const { codes, replay } = applySubscriptions(c, stored, session, allowed)
+  const { codes, replay } = applySubscriptions(c, stored, session, allowed, properties?.subscriptionIdentifiers?.[0])
   const answer = (): void => {
     c.send(suback(c.version ?? 4, packetId, codes))
     c.startReplay(replay)
@@ -82,22 +83,27 @@ export function applySubscriptions(
   stored: Stored,
   session: Session,
   asked: readonly (AskedSubscription | null)[],
+  identifier?: number,
 ): { codes: number[]; replay: RetainedReplay } {
   const codes: number[] = []
   const replay = new RetainedReplay(stored)
+  const extra = identifier === undefined ? undefined : writeIdentifiers([identifier])
   for (const one of asked) {
-    if (one === null || refused(c, one.topic)) {
-      codes.push(FAILURE)
+    const refusal = one === null ? Reason.not_authorised : refusalOf(c, one.topic)
+    if (one === null || refusal !== 0) {
+      codes.push(c.version === 5 ? refusal : FAILURE)
       continue
     }
-    const options = { qos: one.qos, noLocal: one.nl === true, retainAsPublished: one.rap === true }
+    const options = optionsOf(one, identifier)
     const space = c.state.spaces.of(one.topic)
     const code = space?.asks?.(session, one.topic, options) ?? one.qos
-    codes.push(code)
+    codes.push(code > 2 && c.version !== 5 ? FAILURE : code)
     if (code > 2) continue
-    stored.sessions.subscribe(session, one.topic, { ...options, qos: code as 0 | 1 | 2 })
+    const isNew = stored.sessions.subscribe(session, one.topic, { ...options, qos: code as 0 | 1 | 2 })
     // Queues and shared groups begin with what comes from now on.
-    if (space === undefined) replay.add(one.topic, one.qos)
+    if (space !== undefined) continue
+    const handling = options.retainHandling ?? 0
+    if (handling === 0 || (handling === 1 && isNew)) replay.add(one.topic, one.qos, extra)
   }
   return { codes, replay }
 }
@@ -108,12 +114,24 @@ function brokenFilter(filter: string, version: number | null): string | undefine
   return filterFault(filter, Number.POSITIVE_INFINITY)
 }
 
-/** Filters that get 0x80: named by a setting, too deep, or of a reserved space that nothing here serves. */
-function refused(c: Connection, filter: string): boolean {
+/** Retain handling and identifier are kept only where they were given: most subscriptions have neither. */
+function optionsOf(one: AskedSubscription, identifier: number | undefined): SubscriptionOptions {
+  return {
+    qos: one.qos,
+    noLocal: one.nl === true,
+    retainAsPublished: one.rap === true,
+    ...(one.rh === undefined || one.rh === 0 ? {} : { retainHandling: one.rh }),
+    ...(identifier === undefined ? {} : { identifier }),
+  }
+}
+
+/** Why a valid filter is refused, 0 when it is not: named by a setting, too deep, or of a reserved space that nothing here serves. */
+function refusalOf(c: Connection, filter: string): number {
   const { deny_subscribe, max_topic_levels } = c.state.settings
-  if (deny_subscribe.includes(filter)) return true
-  if (isServedOnly(filter) && c.state.spaces.of(filter)?.asks === undefined) return true
-  return filterFault(filter, max_topic_levels) !== undefined
+  if (deny_subscribe.includes(filter)) return Reason.not_authorised
+  if (isServedOnly(filter) && c.state.spaces.of(filter)?.asks === undefined)
+    return filter.startsWith('$share/') ? Reason.shared_subscriptions_not_supported : Reason.topic_filter_invalid
+  return filterFault(filter, max_topic_levels) === undefined ? 0 : Reason.topic_filter_invalid
 }
 
 export function handleUnsubscribe(c: Connection, buf: Buffer, frame: Frame): void {
@@ -124,7 +142,7 @@ export function handleUnsubscribe(c: Connection, buf: Buffer, frame: Frame): voi
   for (const filter of packet.filters) {
     const wrong = brokenFilter(filter, c.version)
     if (wrong === undefined) continue
-    c.fault(Reason.topic_filter_invalid, `UNSUBSCRIBE: ${wrong}`)
+    c.fault(Reason.malformed_packet, `UNSUBSCRIBE: ${wrong}`)
     return
   }
   const codes = packet.filters.map((filter) =>

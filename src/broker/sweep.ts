@@ -3,6 +3,7 @@
  * waited, retained messages that expired. One timer for all of them.
  */
 import type { Timer } from '../core/clock.js'
+import { Reason } from '../mqtt/constants.js'
 import type { BrokerState, Stored } from './state.js'
 
 /** Grain of keep alive and connect timeout. */
@@ -45,8 +46,7 @@ function sweepConnections(state: BrokerState, retry: boolean): void {
       if (c.keepalive_s > 0 && silent_ms > c.keepalive_s * 1500 + SWEEP_MS && !c.input.suspended) {
         state.stats.keepaliveTimeouts++
         state.hooks.emit('keepaliveTimeout', c)
-        c.finish(new Error('keep alive timeout'))
-        c.transport.destroy()
+        c.end(Reason.keep_alive_timeout, new Error('keep alive timeout'))
       } else if (retry && (c.session?.mailboxIfAny?.inFlight ?? 0) > 0) c.session?.mailbox.retry()
     }
   }

@@ -1,6 +1,6 @@
 /** PUBLISH packets for 3.1 and 3.1.1 subscribers, written straight into a connection's output: one copy of the body, no encoder. */
 import type { MessageView } from '../store/message.js'
-import type { Inbound } from './message.js'
+import { copyBytes, type Inbound, ROOM_BYTES } from './message.js'
 import type { Output } from './output.js'
 import { FLAG_QOS, FLAG_RETAIN } from './ports.js'
 
@@ -10,7 +10,7 @@ export function headerBytes(bodyBytes: number): number {
 }
 
 /** Writes first byte and Remaining Length at `at`; returns the offset behind them. */
-function writeHeader(out: Buffer, at: number, first: number, bodyBytes: number): number {
+export function writeHeader(out: Buffer, at: number, first: number, bodyBytes: number): number {
   out[at++] = first
   let left = bodyBytes
   while (left > 127) {
@@ -28,7 +28,7 @@ export function writePublish(output: Output, m: MessageView, flags: number, pack
   const qos = flags & FLAG_QOS
   const first = 0x30 | (dup ? 8 : 0) | (qos << 1) | ((flags & FLAG_RETAIN) !== 0 ? 1 : 0)
   if (qos === 0) {
-    writeWithoutRoom(output, m, first, 2)
+    writeWithoutRoom(output, m, first, ROOM_BYTES)
     return
   }
   const bodyBytes = m.end - m.bodyStart
@@ -45,24 +45,27 @@ export function writePublish(output: Output, m: MessageView, flags: number, pack
 /** The message that is being admitted, at QoS 0: its packet as it came where that is possible. */
 export function writePublishQos0(output: Output, m: Inbound, retain: boolean): void {
   const first = retain ? 0x31 : 0x30
-  if (m.packetStart >= 0) {
-    if (m.buffer[m.packetStart] === first) {
-      output.pass(m.buffer, m.packetStart, m.end)
-      return
-    }
-    const bytes = m.end - m.packetStart
-    const out = output.reserve(bytes)
-    const at = output.at()
-    copyBytes(m.buffer, m.packetStart, m.end, out, at)
-    out[at] = first
-    output.advance(bytes)
-    return
-  }
-  writeWithoutRoom(output, m, first, m.room ? 2 : 0)
+  if (m.packetStart >= 0 && !m.packetOf5) passPacket(output, m, first)
+  else writeWithoutRoom(output, m, first, m.gap)
 }
 
-function writeWithoutRoom(output: Output, m: MessageView, first: number, room: number): void {
-  const topicEnd = m.payloadStart - room
+/** Sends the packet of `m` on as it came, but for its first byte. */
+export function passPacket(output: Output, m: Inbound, first: number): void {
+  const { packet, packetStart, packetEnd } = m
+  if (packet[packetStart] === first) {
+    output.pass(packet, packetStart, packetEnd)
+    return
+  }
+  const bytes = packetEnd - packetStart
+  const out = output.reserve(bytes)
+  const at = output.at()
+  copyBytes(packet, packetStart, packetEnd, out, at)
+  out[at] = first
+  output.advance(bytes)
+}
+
+function writeWithoutRoom(output: Output, m: MessageView, first: number, gap: number): void {
+  const topicEnd = m.payloadStart - gap
   const bodyBytes = topicEnd - m.bodyStart + m.end - m.payloadStart
   const bytes = headerBytes(bodyBytes) + bodyBytes
   const out = output.reserve(bytes)
@@ -70,15 +73,4 @@ function writeWithoutRoom(output: Output, m: MessageView, first: number, room: n
   copyBytes(m.buffer, m.bodyStart, topicEnd, out, at)
   copyBytes(m.buffer, m.payloadStart, m.end, out, at + topicEnd - m.bodyStart)
   output.advance(bytes)
-}
-
-/** Below this a loop is quicker than the call into native code. */
-const LOOP_BYTES_MAX = 48
-
-function copyBytes(from: Buffer, start: number, end: number, to: Buffer, at: number): void {
-  if (end - start > LOOP_BYTES_MAX) {
-    from.copy(to, at, start, end)
-    return
-  }
-  for (let i = start; i < end; i++) to[at++] = from[i]
 }

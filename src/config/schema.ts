@@ -89,6 +89,12 @@ export const table = {
       'The largest packet that a client may send, refused by its declared length before anything is buffered. Before CONNECT is ' +
         'accepted it is 64 KiB at most.',
     ),
+    max_topic_aliases: row(
+      whole(0, 65_535),
+      32,
+      'topics',
+      'Topics that an MQTT 5 client may give a number to, and the most that this broker numbers for one client that allows it. 0: none.',
+    ),
     max_topic_levels: row(
       whole(1, 65_536),
       200,

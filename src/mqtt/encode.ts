@@ -61,8 +61,10 @@ export function writeAck(buf: Buffer, pos: number, type: number, packetId: numbe
   return writePacketId(buf, pos + 2, packetId)
 }
 
-/** DISCONNECT from the server, which exists in version 5 only. */
+/** DISCONNECT from the server, which exists in version 5 only. Without properties it has no property length either [MQTT 5.0 3.14.2.2.1]. */
 export function disconnect(reason: number, properties?: Properties): Buffer {
+  const block = blockOf(5, properties)
+  if (block.length === 0) return Buffer.of(DISCONNECT << 4, 1, reason)
   return withReason(DISCONNECT << 4, reason, properties)
 }
 

@@ -1,5 +1,5 @@
-/** The `mqtt` package for Node, unchanged, over TCP and WebSocket, as MQTT 3.1.1 and 3.1. */
-import mqtt, { type IClientOptions, type MqttClient } from 'mqtt'
+/** The `mqtt` package for Node, unchanged, over TCP and WebSocket, as MQTT 5, 3.1.1 and 3.1. */
+import mqtt, { type IClientOptions, type IPublishPacket, type MqttClient } from 'mqtt'
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 import { startTestApp } from '../support/broker.js'
 
@@ -21,13 +21,18 @@ async function connect(door: Door, o: IClientOptions = {}): Promise<MqttClient> 
   return client
 }
 
-const versions: [Door, 3 | 4][] = [
+const versions: [Door, 3 | 4 | 5][] = [
+  ['tcp', 5],
+  ['ws', 5],
   ['tcp', 4],
   ['ws', 4],
   ['tcp', 3],
   ['ws', 3],
 ]
-const protocol = (version: 3 | 4): IClientOptions => ({ protocolVersion: version, protocolId: version === 3 ? 'MQIsdp' : 'MQTT' })
+const protocol = (version: 3 | 4 | 5): IClientOptions => ({
+  protocolVersion: version,
+  protocolId: version === 3 ? 'MQIsdp' : 'MQTT',
+})
 
 test.each(versions)(
   '%s, protocol level %d: 5,000 messages there and back at each QoS, none lost, none doubled, in order',
@@ -35,7 +40,7 @@ test.each(versions)(
     const o = protocol(version)
     const subscriber = await connect(door, { ...o, clientId: `s-${door}-${version}` })
     const publisher = await connect(door, { ...o, clientId: `p-${door}-${version}` })
-    const share = version === 4 ? 5000 : 500
+    const share = version === 3 ? 500 : 5000
     for (const qos of [0, 1, 2] as const) {
       const topic = `round/${door}/${version}/${qos}`
       const got: string[] = []
@@ -115,6 +120,28 @@ test('a WebSocket that is cut sends the will', async () => {
   expect(await came).toBe('gone')
 })
 
-test('a level that is not spoken is refused, and the client is told', async () => {
-  await expect(connect('tcp', { protocolVersion: 5 })).rejects.toThrow(/protocol version/i)
+test.each(['tcp', 'ws'] as const)('%s, MQTT 5: properties, identifiers and reasons arrive', async (door) => {
+  const subscriber = await connect(door, { protocolVersion: 5, properties: { topicAliasMaximum: 4 } })
+  const publisher = await connect(door, { protocolVersion: 5 })
+  const came = new Promise<IPublishPacket[]>((resolve) => {
+    const got: IPublishPacket[] = []
+    subscriber.on('message', (_topic, _payload, packet) => {
+      if (got.push(packet) === 3) resolve(got)
+    })
+  })
+  await subscriber.subscribeAsync(`five/${door}/#`, { qos: 2, properties: { subscriptionIdentifier: 7 } })
+  const properties = {
+    contentType: 'text/plain',
+    responseTopic: 'answers',
+    correlationData: Buffer.from('4711'),
+    messageExpiryInterval: 60,
+    userProperties: { a: 'b' },
+  }
+  for (const qos of [0, 1, 2] as const) await publisher.publishAsync(`five/${door}/x`, 'payload', { qos, properties })
+  for (const packet of await came) {
+    expect(packet.topic).toBe(packet.qos === 1 ? '' : `five/${door}/x`)
+    expect(packet.payload.toString()).toBe('payload')
+    expect(packet.properties).toMatchObject({ ...properties, subscriptionIdentifier: 7 })
+  }
+  expect(await subscriber.unsubscribeAsync(`five/${door}/y`)).toMatchObject({ reasonCodes: [0x11] })
 })

@@ -55,8 +55,9 @@ export class RuleTaker extends Taker {
     const name = queue.expand(subjectOf(m))
     if (this.keyRefusal(m) !== undefined) return true
     const { targets, totals } = this.bridge
-    const bytes = messageBytes(m) + (m.room ? 0 : 2)
-    const allowed = planOf(m).reserve(name, bytes, (copies, sum, largest) => targets.roomFor(name, copies, sum, largest))
+    const allowed = planOf(m).reserve(name, messageBytes(m), (copies, sum, largest) =>
+      targets.roomFor(name, copies, sum, largest),
+    )
     if (!allowed) {
       totals.required++
       this.refused('queue_full')

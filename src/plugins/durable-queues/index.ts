@@ -29,7 +29,7 @@ export interface SessionStorage {
   readonly store: Store
   readonly commit: CommitPoint
   /** A message of its own for one queue. */
-  append(queue: SessionQueue, message: MessageView, flags: number): boolean
+  append(queue: SessionQueue, message: MessageView, flags: number, extra?: Buffer): boolean
   /** Moves a leased entry's message to the session's dead-letter queue `$dead/session/{client}`, in the group in which the entry leaves. */
   bury(queue: SessionQueue, clientId: string, entry: Entry, message: MessageView): void
 }
@@ -38,7 +38,7 @@ export interface SessionStorage {
 export interface DrivenMailbox extends Mailbox {
   readonly queue: SessionQueue
   /** Keeps a copy of `message` until the open group is committed, then appends it to the (volatile) queue. */
-  hold(message: MessageView, flags: number): void
+  hold(message: MessageView, flags: number, extra: Buffer | undefined): void
   /** True while held copies wait: later ones of QoS 2 must wait behind them. */
   readonly holding: boolean
   /** The session is over: deletes what the driver stored for it, in the open group. */

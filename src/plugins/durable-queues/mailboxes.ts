@@ -27,9 +27,9 @@ export class SessionMailboxes implements Mailboxes {
     this.storage = {
       store,
       commit: store.journal,
-      append(queue, message, flags) {
+      append(queue, message, flags, extra) {
         engine.begin(message)
-        return engine.append(queue, flags)
+        return engine.append(queue, flags, extra)
       },
       bury: (queue, clientId, entry, message) => this.bury(queue, clientId, entry, message),
     }
@@ -66,7 +66,7 @@ export class SessionMailboxes implements Mailboxes {
     const mailbox = to as DrivenMailbox
     const flags = this.open !== undefined && this.open.expiresAt !== 0 ? given | FLAG_EXPIRES : given
     if (!mailbox.queue.durable && (flags & FLAG_QOS) === 2 && (held || mailbox.holding)) {
-      mailbox.hold(this.open as MessageView, flags)
+      mailbox.hold(this.open as MessageView, flags, extra)
       return true
     }
     return this.engine.append(mailbox.queue, flags, extra)

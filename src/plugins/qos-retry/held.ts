@@ -8,7 +8,7 @@ import type { Waiter } from '../../store/waiter.js'
 import type { SessionStorage } from '../durable-queues/index.js'
 
 export class Held implements Waiter {
-  private readonly copies: { message: MessageView; flags: number }[] = []
+  private readonly copies: { message: MessageView; flags: number; extra: Buffer | undefined }[] = []
   private readonly queue: SessionQueue
   private readonly storage: SessionStorage
 
@@ -21,7 +21,7 @@ export class Held implements Waiter {
     return this.copies.length === 0
   }
 
-  add(message: MessageView, flags: number): void {
+  add(message: MessageView, flags: number, extra: Buffer | undefined): void {
     // A copy of its own: the original is a read buffer. Bounded by the group, which is bounded by COMMIT_BYTES_MAX.
     const start = message.bodyStart
     const buffer = Buffer.from(message.buffer.subarray(start, message.end))
@@ -36,13 +36,13 @@ export class Held implements Waiter {
       acceptedAt,
       expiresAt,
     }
-    this.copies.push({ message: own, flags })
+    this.copies.push({ message: own, flags, extra })
     this.storage.commit.wait(this, 0, this.storage.commit.openGroup)
   }
 
   committed(): void {
     const first = this.copies.shift()
-    if (first !== undefined) this.storage.append(this.queue, first.message, first.flags)
+    if (first !== undefined) this.storage.append(this.queue, first.message, first.flags, first.extra)
   }
 
   commitFailed(): void {

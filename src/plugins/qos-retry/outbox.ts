@@ -81,9 +81,9 @@ export class Outbox implements Waiter {
     return this.held !== null && !this.held.empty
   }
 
-  hold(message: MessageView, flags: number): void {
+  hold(message: MessageView, flags: number, extra: Buffer | undefined): void {
     if (this.held === null) this.held = new Held(this.queue, this.storage)
-    this.held.add(message, flags)
+    this.held.add(message, flags, extra)
   }
 
   /** A handshake that the start found in the store. */
@@ -188,7 +188,7 @@ export class Outbox implements Waiter {
     const again = this.maybeSent > 0 || entry.attempts > 1 || this.assigned?.wireId(entry.seq) !== undefined
     if (this.maybeSent > 0) this.maybeSent--
     this.flights().set(packetId, take(entry, entry.seq, this.rules.coarse_ms()))
-    if (to.sendPublish(message, entry.flags, packetId, again)) return
+    if (to.sendPublish(message, entry.flags, packetId, again, entry.extra)) return
     // A hook kept it from this client: it is done with.
     this.window?.delete(packetId)
     this.leave(entry, 'refused')
@@ -281,6 +281,18 @@ export class Outbox implements Waiter {
     return 'ok'
   }
 
+  rejected(packetId: number): AckOutcome {
+    const flight = this.window?.get(packetId)
+    if (flight === undefined) return 'unknown'
+    const entry = flight.entry
+    if (entry === null || (entry.flags & FLAG_QOS) !== 2) return 'wrong'
+    this.window?.delete(packetId)
+    give(flight)
+    this.leave(entry, 'refused')
+    this.pump()
+    return 'ok'
+  }
+
   protected storeReceived(packetId: number, seq: number): void {
     const value = Buffer.allocUnsafe(2)
     value.writeUInt16BE(packetId, 0)
@@ -349,7 +361,7 @@ export class Outbox implements Waiter {
         return
       }
       entry.attempts++
-      to.sendPublish(message, entry.flags, packetId, true)
+      to.sendPublish(message, entry.flags, packetId, true, entry.extra)
     }
     flight.sentAt = now
     flight.resends++
