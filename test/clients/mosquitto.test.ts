@@ -32,8 +32,8 @@ describe.skipIf(missing)('mosquitto clients', () => {
 
   const isHere = (id: string): boolean => [...app.broker.state.connections].some((c) => c.id === id)
 
-  test('a message arrives at each QoS, by MQTT 5, 3.1.1 and 3.1', async () => {
-    for (const version of ['mqttv5', 'mqttv311', 'mqttv31']) {
+  test('a message arrives at each QoS, by MQTT 3.1.1 and 3.1', async () => {
+    for (const version of ['mqttv311', 'mqttv31', 'mqttv5']) {
       for (const qos of ['0', '1', '2']) {
         const child = await sub(`s${version}${qos}`, 1, '-V', version, '-q', qos, '-t', `hello/${version}/+`, '-F', '%t %q %p')
         await pub('-V', version, '-q', qos, '-t', `hello/${version}/${qos}`, '-m', 'grüße')

@@ -143,5 +143,5 @@ test.each(['tcp', 'ws'] as const)('%s, MQTT 5: properties, identifiers and reaso
     expect(packet.payload.toString()).toBe('payload')
     expect(packet.properties).toMatchObject({ ...properties, subscriptionIdentifier: 7 })
   }
-  expect(await subscriber.unsubscribeAsync(`five/${door}/y`)).toMatchObject({ reasonCodes: [0x11] })
+  expect(await subscriber.unsubscribeAsync(`five/${door}/y`)).toMatchObject({ granted: [0x11] })
 })
