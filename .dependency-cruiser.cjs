@@ -12,6 +12,7 @@ const may = {
   metrics: ['core'],
   queue: ['store', 'core'],
   broker: ['store', 'topics', 'mqtt', 'core'],
+  auth: ['store', 'core'],
   listeners: ['core'],
   http: ['metrics', 'core'],
   plugins: ['broker', 'queue', 'store', 'topics', 'core'],
@@ -21,6 +22,7 @@ const may = {
 
 /** Doors that know another room's shapes and call nothing of it. */
 const mayTypesOnly = {
+  auth: ['broker'],
   listeners: ['broker'],
   http: ['broker', 'operations'],
 }

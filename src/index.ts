@@ -6,6 +6,9 @@
  *     net.createServer(aedes.handle).listen(1883)
  */
 export { type App, type AppOptions, type Aqueduct, type AqueductOptions, createAqueduct, startApp } from './app.js'
+export { type ScramOptions, scram } from './auth/index.js'
+export { type ScramCredentialOptions, scramCredential, scramUserLine } from './auth/user-line.js'
+export type { AuthClient, AuthExchange, AuthMethod, AuthMethodOptions, AuthStep } from './broker/auth-method.js'
 export type { Broker, Found } from './broker/broker.js'
 export type { BrokerApi, Plugin } from './broker/plugin.js'
 export type { BrokerSettings } from './broker/settings.js'

@@ -131,6 +131,10 @@ async function setUp(
     onOpen: (fn) => opening.push(fn),
     onClose: (fn) => closing.push(fn),
     serve: (level, space) => state.spaces.serve(level, space),
+    authenticateWith(method, options = {}) {
+      if (!state.authMethods.add(method, options))
+        throw new AqueductError('internal', `two plugins bring the authentication method "${method.name}"`)
+    },
     addTaker: (taker) => state.routes.addTaker(taker),
     removeTaker: (taker) => state.routes.removeTaker(taker),
     publish(message) {

@@ -7,6 +7,7 @@ import type { Log } from '../core/log.js'
 import type { Random } from '../core/random.js'
 import type { Store } from '../store/store.js'
 import type { Outgoing } from './admission.js'
+import type { AuthMethod, AuthMethodOptions } from './auth-method.js'
 import type { AedesInstance } from './hooks.js'
 import type { Mailboxes, OpenMailboxes } from './ports.js'
 import type { Space } from './spaces.js'
@@ -40,6 +41,8 @@ export interface BrokerApi {
   onOpen(fn: OpenStep): void
   /** Says that topics and filters of a reserved first level (`$queue`) are this plugin's. Once, in `setup`. */
   serve(level: string, space: Space): void
+  /** Lets clients of MQTT 5 authenticate by `method`. Once for each name, in `setup`. */
+  authenticateWith(method: AuthMethod, options?: AuthMethodOptions): void
   /** From now on `taker` gets a copy of each message that matches. Takers are gone with their store: make them in `onOpen`. */
   addTaker(taker: Taker): void
   removeTaker(taker: Taker): void

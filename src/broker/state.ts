@@ -6,6 +6,7 @@ import type { Clock } from '../core/clock.js'
 import type { Log } from '../core/log.js'
 import type { Random } from '../core/random.js'
 import type { Store } from '../store/store.js'
+import { AuthMethods } from './auth-method.js'
 import type { Connection } from './connection.js'
 import type { Fronts } from './fronts.js'
 import type { Hooks } from './hooks.js'
@@ -36,6 +37,7 @@ export class BrokerState {
   readonly log: Log
   readonly routes: Routes
   readonly spaces = new Spaces()
+  readonly authMethods = new AuthMethods()
   readonly stats = new BrokerStats()
   readonly slabs = new SlabPool(this.stats)
   readonly inbound = new Inbound()
