@@ -45,6 +45,8 @@ describe('defaults', () => {
         max_inbound_qos2: 1000,
         max_packet_bytes: 1_048_576,
         max_topic_aliases: 32,
+        response_topics: '',
+        server_reference: '',
         max_topic_levels: 200,
         max_output_bytes: 1_048_576,
         max_keepalive_s: 65_535,

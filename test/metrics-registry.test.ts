@@ -69,6 +69,8 @@ function brokerCounts(): BrokerCounts {
     bytesSent: 200,
     droppedQos0: 8,
     droppedReserved: 9,
+    droppedRefused: 0,
+    droppedTooLarge: 0,
     refusedFull: 10,
     malformed: 11,
     takeovers: 12,

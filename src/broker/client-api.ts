@@ -1,6 +1,7 @@
 /** What a program may do with one client: send it a message, subscribe or unsubscribe it. Aedes's contract, on our session. */
 import { filterFault, topicFault } from '../topics/names.js'
 import type { Connection } from './connection.js'
+import { type GivenProperties, givenProperties, type HookProperties } from './five/hook-properties.js'
 import { viewOf } from './message.js'
 import { FLAG_RETAIN } from './ports.js'
 import { type AskedSubscription, answered, applySubscriptions } from './subscribing.js'
@@ -10,6 +11,8 @@ export interface ClientPacket {
   payload?: string | Buffer
   qos?: number
   retain?: boolean
+  /** MQTT 5, as `mqtt-packet` names them. */
+  properties?: HookProperties
 }
 
 type Done = ((error?: Error) => void) | undefined
@@ -23,8 +26,14 @@ export function clientPublish(c: Connection, packet: ClientPacket, done: Done): 
     finish(done, new Error(wrong ?? 'the client is not connected'))
     return
   }
+  const now = c.state.clock.now()
+  const given = givenOr(packet, now)
+  if (given instanceof Error) {
+    finish(done, given)
+    return
+  }
   const qos = packet.qos === 1 || packet.qos === 2 ? packet.qos : 0
-  const view = viewOf(Buffer.from(packet.topic), bytesOf(packet.payload), c.state.clock.now())
+  const view = viewOf(Buffer.from(packet.topic), bytesOf(packet.payload), now, given.properties, given.expiresAt)
   if (qos === 0) {
     c.sendPublish(view, packet.retain === true ? FLAG_RETAIN : 0, 0, false, undefined)
     finish(done)
@@ -91,6 +100,15 @@ function listOf<T>(request: unknown, name: string): T[] {
   if (Array.isArray(request)) return request as T[]
   if (typeof request === 'object' && request !== null && name in request) return (request as Record<string, T[]>)[name] ?? []
   return [request as T]
+}
+
+/** The properties that a program gave, or what is wrong with them. */
+export function givenOr({ properties }: ClientPacket, now: number): GivenProperties | Error {
+  try {
+    return givenProperties(properties, now)
+  } catch (error) {
+    return error as Error
+  }
 }
 
 export function bytesOf(payload: string | Buffer | undefined): Buffer {

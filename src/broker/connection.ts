@@ -209,6 +209,11 @@ export class Connection extends EventEmitter implements TransportHandler, Delive
 
   /** Sends a whole packet now. */
   send(packet: Buffer): void {
+    if (this.peer !== null && packet.length > this.peer.packetBytesMax) {
+      // Nothing can be left out of what comes here [MQTT-3.1.2-24].
+      this.end(Reason.implementation_specific_error, new Error('an answer is larger than the client takes'))
+      return
+    }
     this.output.put(packet)
     this.wrote()
   }
@@ -395,7 +400,7 @@ export class Connection extends EventEmitter implements TransportHandler, Delive
 
   /** What Aedes calls to end a client: closes at once, tells `done` when that is through. */
   close(done?: () => void): void {
-    this.end(this.state.closing ? Reason.server_shutting_down : Reason.administrative_action)
+    this.end(this.state.closing ? shutdownReason(this.state) : Reason.administrative_action)
     if (done !== undefined) setImmediate(done)
   }
 
@@ -417,6 +422,11 @@ export class Connection extends EventEmitter implements TransportHandler, Delive
     this.session?.mailboxIfAny?.discard()
     if (done !== undefined) setImmediate(done)
   }
+}
+
+/** Shutting down, or gone for good to another server. */
+function shutdownReason({ settings }: BrokerState): number {
+  return settings.server_reference === '' ? Reason.server_shutting_down : Reason.server_moved
 }
 
 /** First byte of a PUBLISH; `flags` as in `ports.ts`. */

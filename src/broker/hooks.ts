@@ -2,12 +2,14 @@
  * Aedes's hooks and events, as the rest of the broker calls them. A hook that its user never set costs one comparison: Aedes's own defaults
  * are recognised by identity. Hooks are read anew each time, since programs assign them at any moment.
  */
-import type { ConnectPacket } from '../mqtt/connect.js'
+import type { Clock } from '../core/clock.js'
+import type { ConnectPacket, WillFields } from '../mqtt/connect.js'
 import { ConnectReturn } from '../mqtt/constants.js'
 import type { MessageView } from '../store/message.js'
 import { topicFault } from '../topics/names.js'
 import { bytesOf } from './client-api.js'
 import type { Connection, Phase } from './connection.js'
+import { type HookProperties, seenOf, seenProperties } from './five/hook-properties.js'
 import { type Inbound, payloadOf, topicOf, viewOf } from './message.js'
 import type { Listener } from './session.js'
 import type { AskedSubscription } from './subscribing.js'
@@ -24,6 +26,8 @@ export interface HookPacket {
   brokerId?: string
   brokerCounter?: number
   clientId?: string
+  /** MQTT 5. What a hook changes in them is not taken over. */
+  properties?: HookProperties
 }
 
 /** What the hooks say to a CONNECT. `packet`: as they left it, since `preConnect` may change it. */
@@ -74,6 +78,7 @@ export type HookDefaults = Pick<
 export class Hooks {
   private readonly aedes: AedesInstance
   private readonly defaults: HookDefaults
+  private readonly clock: Clock
   /** Publishes one of the broker's own notices (`$SYS/{id}/…`); set by the seams. */
   notice: (name: string, payload: () => Buffer) => void = () => {}
   /** True while a hook or listener runs in the middle of an admission: what it publishes must wait its turn. */
@@ -83,8 +88,9 @@ export class Hooks {
   hearsPublish = false
   hearsAck = false
 
-  constructor(aedes: AedesInstance, defaults: HookDefaults) {
+  constructor(aedes: AedesInstance, defaults: HookDefaults, clock: Clock) {
     this.aedes = aedes
+    this.clock = clock
     this.defaults = defaults
     const { watch } = this
     aedes.on('newListener', (event) => watch(event, true))
@@ -132,7 +138,9 @@ export class Hooks {
         done({ code: 0, error: error || new Error('refused by preConnect') })
         return
       }
-      const changed = { ...packet, clientId: seen.clientId, clean: seen.clean, keepalive_s: seen.keepalive, will: seen.will }
+      const changed = { ...packet, clientId: seen.clientId, clean: seen.clean, keepalive_s: seen.keepalive }
+      // Its properties stay what they were.
+      changed.will = seen.will === undefined ? undefined : { ...seen.will, properties: packet.will?.properties }
       c.id = changed.clientId
       c.clean = changed.clean
       this.aedes.authenticate(c, seen.username, seen.password, authenticated(changed))
@@ -214,6 +222,7 @@ export class Hooks {
       retain,
       dup: false,
       ...(publisher ? { clientId: publisher.id } : {}),
+      ...this.propertiesOf(m),
     }
     const was = this.busy
     this.busy = true
@@ -255,7 +264,14 @@ export class Hooks {
       retain: m.retain,
       dup: false,
       ...(client === null ? {} : { clientId: client.id }),
+      ...this.propertiesOf(m),
     }
+  }
+
+  /** Nothing at all where there are none, as before MQTT 5. */
+  propertiesOf(m: MessageView): { properties?: HookProperties } {
+    const properties = seenOf(m, this.clock.now())
+    return properties === undefined ? {} : { properties }
   }
 
   /** The client is registered: before CONNACK, as in Aedes. */
@@ -315,7 +331,8 @@ function refusalCode(code: number | undefined): number {
 
 /** CONNECT as `mqtt-packet` reads it. */
 function seenConnect(packet: ConnectPacket) {
-  const { clientId, version, clean, keepalive_s, username, password, will } = packet
+  const { clientId, version, clean, keepalive_s, username, password, properties } = packet
+  const will = packet.will === undefined ? undefined : seenWill(packet.will)
   return {
     cmd: 'connect',
     retain: false,
@@ -331,7 +348,12 @@ function seenConnect(packet: ConnectPacket) {
     username,
     password,
     will,
+    ...(properties === undefined ? {} : { properties: seenProperties(properties) }),
   }
+}
+
+function seenWill({ properties, ...will }: WillFields) {
+  return properties === undefined ? will : { ...will, properties: seenProperties(properties) }
 }
 
 function isInbound(m: MessageView | Inbound): m is Inbound {

@@ -36,7 +36,7 @@ export function handlePublish(c: Connection, buf: Buffer, frame: Frame, packetSt
   if (topic.dollar && state.spaces.isClosed(topic.name)) {
     state.stats.droppedReserved++
     if (peer !== null) {
-      reject(c, qos, packetId, Reason.not_authorised)
+      if (qos > 0) reject(c, qos, packetId, Reason.not_authorised)
       return
     }
     if (qos === 2) claim(c, stored, packetId)
@@ -104,6 +104,7 @@ const NOBODY = (Reason.no_matching_subscribers << 20) | (PUBACK << 16)
 function reject(c: Connection, qos: number, packetId: number, reason: number): void {
   if (qos === 1) c.answer((reason << 20) | (PUBACK << 16) | packetId, 0)
   else if (qos === 2) c.answer((reason << 20) | (PUBREC << 16) | packetId, 0)
+  else if (reason === Reason.not_authorised) c.state.stats.droppedRefused++
 }
 
 function acknowledge(c: Connection, stored: Stored, qos: number, packetId: number, group: number): void {
@@ -203,6 +204,7 @@ function askThenAdmit(c: Connection, stored: Stored, topic: Topic, packetId: num
     retain,
     dup: fields.dup,
     ...(qos > 0 ? { messageId: packetId } : {}),
+    ...state.hooks.propertiesOf(m),
   }
   c.suspend()
   state.hooks.authorizePublish(c, packet, (refused) => {

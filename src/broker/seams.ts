@@ -13,7 +13,7 @@
 import type { Duplex } from 'node:stream'
 import { Aedes, type AedesOptions } from 'aedes'
 import { admitOutgoing } from './admission.js'
-import { bytesOf, type ClientPacket } from './client-api.js'
+import { bytesOf, type ClientPacket, givenOr } from './client-api.js'
 import { Connection } from './connection.js'
 import { type AedesInstance, type HookDefaults, Hooks } from './hooks.js'
 import { Listener } from './session.js'
@@ -45,7 +45,7 @@ function hookDefaults(): HookDefaults {
 export function createAedes(state: BrokerState, persistence: object, user: UserOptions, attach: AttachStream): AedesInstance {
   const emitter = routedEmitter(state)
   const aedes = new Aedes({ ...user, persistence, mq: emitter }) as unknown as AedesInstance
-  state.hooks = new Hooks(aedes, hookDefaults())
+  state.hooks = new Hooks(aedes, hookDefaults(), state.clock)
   state.hooks.notice = (name, payload) => {
     const topic = `$SYS/${aedes.id}/${name}`
     const known = state.routes.topics.internName(topic)
@@ -84,7 +84,18 @@ function publishInside(state: BrokerState, packet: ClientPacket, client: unknown
     return
   }
   const qos = packet.qos === 1 || packet.qos === 2 ? packet.qos : 0
-  const message = { topic: packet.topic, payload: bytesOf(packet.payload), qos, retain: packet.retain === true } as const
+  const given = givenOr(packet, state.clock.now())
+  if (given instanceof Error) {
+    finish(done, given)
+    return
+  }
+  const message = {
+    topic: packet.topic,
+    payload: bytesOf(packet.payload),
+    qos,
+    retain: packet.retain === true,
+    ...given,
+  } as const
   const outcome = admitOutgoing(state, stored, message, client)
   if (typeof outcome === 'string') finish(done, new Error(outcome))
   else if (outcome < 0) finish(done, new Error('the disk is nearly full'))

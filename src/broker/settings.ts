@@ -14,6 +14,10 @@ export interface BrokerSettings {
   connect_timeout_s: number
   /** Filters that get 0x80 in SUBACK. */
   deny_subscribe: readonly string[]
+  /** MQTT 5: where a client that asks may expect answers; `{client}` is its identifier. Empty: it is not told. */
+  response_topics: string
+  /** MQTT 5: the server that clients are told to use from now on when this one stops. Empty: none. */
+  server_reference: string
   /** How long a stored session outlives its connection; 0: for ever. */
   session_expiry_s: number
 }
@@ -28,5 +32,7 @@ export const defaultBrokerSettings: BrokerSettings = {
   max_keepalive_s: 65_535,
   connect_timeout_s: 10,
   deny_subscribe: [],
+  response_topics: '',
+  server_reference: '',
   session_expiry_s: 604_800,
 }

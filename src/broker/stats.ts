@@ -13,6 +13,8 @@ export class BrokerStats {
   droppedTooLarge = 0
   /** Publishes acknowledged and dropped because their topic may not be published to. */
   droppedReserved = 0
+  /** QoS 0 publishes of MQTT 5 that a hook refused: there is no answer to refuse with. */
+  droppedRefused = 0
   /** Publishes refused because the disk is nearly full. */
   refusedFull = 0
   /** Connections closed for a packet that breaks the protocol. */

@@ -5,6 +5,7 @@ import type { Frame } from '../mqtt/frame.js'
 import { readSubscribe, readUnsubscribe, type SubscribePacket, type SubscriptionRequest } from '../mqtt/subscribe.js'
 import { filterFault } from '../topics/names.js'
 import type { Connection } from './connection.js'
+import { type HookProperties, seenProperties } from './five/hook-properties.js'
 import { writeIdentifiers } from './five/identifiers.js'
 import { RetainedReplay } from './replay.js'
 import type { Session, SubscriptionOptions } from './session.js'
@@ -20,6 +21,8 @@ export interface AskedSubscription {
   nl?: boolean
   rap?: boolean
   rh?: number
+  /** Those of the whole SUBSCRIBE. */
+  properties?: HookProperties
 }
 
 export function handleSubscribe(c: Connection, buf: Buffer, frame: Frame): void {
@@ -32,6 +35,10 @@ export function handleSubscribe(c: Connection, buf: Buffer, frame: Frame): void 
     }
   }
   const asked = packet.subscriptions.map(c.version === 5 ? asked5 : asked4)
+  if (packet.properties !== undefined && Object.keys(packet.properties).length > 0) {
+    const properties = seenProperties(packet.properties)
+    for (const one of asked) one.properties = properties
+  }
   if (!c.state.hooks.gatesSubscribe) {
     grant(c, packet, asked, asked)
     return

@@ -110,6 +110,16 @@ export const host: Kind<string> = {
   literal: quoted,
 }
 
+/** Text that passes `check`, or none; `what` names it. */
+export function textOrNone(what: string, check: (text: string) => boolean): Kind<string> {
+  return {
+    allowed: `${what}, or "" for none`,
+    accept: (value) => (typeof value === 'string' && (value === '' || check(value)) ? value : undefined),
+    read: asIs,
+    literal: quoted,
+  }
+}
+
 /** A list whose members all pass `check`; `what` names them in the plural. As raw text it is a JSON list. */
 export function listOf(what: string, example: string, check: (member: string) => boolean): Kind<readonly string[]> {
   return {

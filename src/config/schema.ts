@@ -5,8 +5,21 @@
  */
 import { PACKET_BYTES_MAX, PACKET_ID_MAX, STRING_BYTES_MAX } from '../core/limits.js'
 import { parseOrigin } from '../core/origin.js'
-import { filterFault } from '../topics/names.js'
-import { choice, host, type Kind, listOf, type Plain, path, port, size, sizeOrNone, tablesOf, whole } from './kinds.js'
+import { filterFault, topicFault } from '../topics/names.js'
+import {
+  choice,
+  host,
+  type Kind,
+  listOf,
+  type Plain,
+  path,
+  port,
+  size,
+  sizeOrNone,
+  tablesOf,
+  textOrNone,
+  whole,
+} from './kinds.js'
 
 /** One row. `text` is one sentence, or a few short ones, in plain words. */
 export class Setting<T> {
@@ -46,6 +59,10 @@ function row<T>(kind: Kind<T>, fallback: T, unit: string, text: string): Setting
 
 /** Any depth: how deep a filter may be is `mqtt.max_topic_levels`, a row of its own. */
 const isFilter = (text: string): boolean => filterFault(text, STRING_BYTES_MAX + 1) === undefined
+
+const isTopic = (text: string): boolean => topicFault(text, STRING_BYTES_MAX + 1) === undefined
+
+const isReference = (text: string): boolean => text.length <= 1024 && !text.includes('\0')
 
 const isOrigin = (text: string): boolean => text === '*' || parseOrigin(text) !== undefined
 
@@ -118,6 +135,18 @@ export const table = {
       Object.freeze([] as string[]),
       '',
       'Filters that nobody may subscribe to; the SUBACK answers each of them with a refusal.',
+    ),
+    response_topics: row(
+      textOrNone('a topic, such as answers/{client}', isTopic),
+      '',
+      '',
+      'Where an MQTT 5 client that asks for it is told to expect answers; {client} stands for its identifier.',
+    ),
+    server_reference: row(
+      textOrNone('up to 1024 characters, such as other.example:1883', isReference),
+      '',
+      '',
+      'Another server that MQTT 5 clients are told to move to when this one stops.',
     ),
     connect_timeout_s: row(whole(1, 3600), 10, 'seconds', 'How long a new connection may take to send its CONNECT.'),
   },

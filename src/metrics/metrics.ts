@@ -45,6 +45,8 @@ function addBroker(to: Counters, broker: BrokerCounts): void {
   to.counter('aqueduct_messages_dropped_total', 'Messages that were not passed on, by reason.', () => [
     { labels: { reason: 'slow_reader' }, value: broker.droppedQos0 },
     { labels: { reason: 'reserved_topic' }, value: broker.droppedReserved },
+    { labels: { reason: 'refused_by_hook' }, value: broker.droppedRefused },
+    { labels: { reason: 'too_large' }, value: broker.droppedTooLarge },
     { labels: { reason: 'store_full' }, value: broker.refusedFull },
   ])
   to.counter('aqueduct_connections_closed_total', 'MQTT connections that Aqueduct closed, by reason.', () => [

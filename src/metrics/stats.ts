@@ -17,6 +17,10 @@ export interface BrokerCounts {
   readonly droppedQos0: number
   /** Publishes acknowledged and dropped because their topic may not be published to. */
   readonly droppedReserved: number
+  /** QoS 0 publishes of MQTT 5 that a hook refused. */
+  readonly droppedRefused: number
+  /** Copies that were larger than the client takes. */
+  readonly droppedTooLarge: number
   /** Publishes refused because the disk is nearly full. */
   readonly refusedFull: number
   /** Connections closed for a packet that breaks the protocol. */

@@ -27,7 +27,7 @@ export function sendCopy5(
   fields.first = first
   fields.packetId = packetId
   fields.gap = gap
-  fields.remaining_s = m.expiresAt === 0 ? -1 : remaining(m.expiresAt, c.state.clock.now())
+  fields.remaining_s = m.expiresAt === 0 ? -1 : remaining_s(m.expiresAt, c.state.clock.now())
   fields.identifiers = hasIdentifiers(extra) ? extra : undefined
   fields.identifiersFrom = IDENTIFIERS_FROM
   fields.alias = 0
@@ -72,6 +72,6 @@ function sent(c: Connection, written: boolean): boolean {
 }
 
 /** Whole seconds that are left, so that the interval is what was asked for less the whole seconds that the message waited. */
-function remaining(expiresAt: number, now: number): number {
+export function remaining_s(expiresAt: number, now: number): number {
   return Math.max(0, Math.ceil((expiresAt - now) / 1000))
 }

@@ -10,7 +10,9 @@ export function farewell(c: Connection, reason: number, text: string): Buffer | 
   if (peer === null) return undefined
   const write = (properties: Properties): Buffer =>
     c.phase === 'connecting' ? connack(5, reason, false, properties) : disconnect(reason, properties)
+  const { server_reference } = c.state.settings
   const needed: Properties = {}
+  if (reason === Reason.server_moved) needed.serverReference = server_reference
   const whole: Properties = { ...needed }
   if (peer.wantsProblems && text !== '') whole.reasonString = text
   const packet = write(whole)

@@ -3,6 +3,7 @@ import { PACKET_BYTES_MAX } from '../../core/limits.js'
 import type { ConnectPacket } from '../../mqtt/connect.js'
 import { connack } from '../../mqtt/encode.js'
 import type { Properties } from '../../mqtt/properties.js'
+import { topicFault } from '../../topics/names.js'
 import type { Connection } from '../connection.js'
 import type { BrokerSettings } from '../settings.js'
 
@@ -19,6 +20,12 @@ export function welcome5(c: Connection, packet: ConnectPacket, sessionPresent: b
   if (packet.clientId === '') told.assignedClientIdentifier = c.id
   if (c.keepalive_s !== packet.keepalive_s) told.serverKeepAlive = c.keepalive_s
   if (spaces.of('$share/')?.asks === undefined) told.sharedSubscriptionAvailable = false
+  const { response_topics } = settings
+  if (asked.requestResponseInformation === true && response_topics !== '') {
+    const prefix = response_topics.replaceAll('{client}', () => c.id)
+    // A client identifier may hold what a topic may not.
+    if (topicFault(prefix, settings.max_topic_levels) === undefined) told.responseInformation = prefix
+  }
   const whole = connack(5, 0, sessionPresent, told)
   return whole.length <= (c.peer?.packetBytesMax ?? whole.length) ? whole : undefined
 }
