@@ -41,10 +41,9 @@ export function admit(state: BrokerState, stored: Stored, m: Inbound): number {
     state.stats.refusedFull++
     if (m.qos > 0) return REFUSED_FULL
   }
-  // What is kept has room for a packet identifier; what only passes through keeps the shape it came in.
-  if ((takers > 0 || m.qos > 0) && m.gap !== ROOM_BYTES) withRoom(m)
   if (takers > 0) {
     m.attachment = null
+    if (m.gap !== ROOM_BYTES) withRoom(m)
     for (let i = 0; i < takers; i++) if (!route.takers[i].allows(m)) return REFUSED_QUOTA
   }
   let durable = takers > 0 && toTakers(stored, m, route)
@@ -116,12 +115,18 @@ function toSessions(stored: Stored, m: Inbound, route: Route, durable: boolean):
     }
     if (!begun) {
       begun = true
-      mailboxes.begin(m)
+      begin(stored, m)
     }
     const flags = option.retainAsPublished && m.retain ? qos | FLAG_RETAIN : qos
     mailboxes.append(session.mailbox, flags, qos === 2 && (waits || mailboxes.durable), extra)
   }
   return begun && mailboxes.durable
+}
+
+/** What is kept has room for a packet identifier; what only passes through keeps the shape it came in. */
+function begin(stored: Stored, m: Inbound): void {
+  if (m.gap !== ROOM_BYTES) withRoom(m)
+  stored.mailboxes.begin(m)
 }
 
 /**
@@ -137,7 +142,7 @@ function toOwn(stored: Stored, m: Inbound, session: Session, own: SubscriptionOp
     return false
   }
   const { mailboxes } = stored
-  if (!begun) mailboxes.begin(m)
+  if (!begun) begin(stored, m)
   mailboxes.append(session.mailbox, retain ? qos | FLAG_RETAIN : qos, qos === 2 && (waits || mailboxes.durable), extra)
   return !begun
 }

@@ -5,7 +5,7 @@ import { type Inbound, ROOM_BYTES } from '../message.js'
 import { passPacket } from '../writing.js'
 import { hasIdentifiers, IDENTIFIERS_FROM } from './identifiers.js'
 import type { Peer } from './peer.js'
-import { CopyFields, writePublish5 } from './writing.js'
+import { CopyFields, writePlain5, writePublish5 } from './writing.js'
 
 const fields = new CopyFields()
 /** In the first byte of a PUBLISH. */
@@ -24,6 +24,8 @@ export function sendCopy5(
   extra: Buffer | undefined,
   gap: number = ROOM_BYTES,
 ): boolean {
+  if (m.properties === undefined && extra === undefined && m.expiresAt === 0 && peer.aliasesOut === null)
+    return sent(c, writePlain5(c.output, m, gap, first, packetId, peer.packetBytesMax))
   fields.first = first
   fields.packetId = packetId
   fields.gap = gap

@@ -61,6 +61,34 @@ export function writePublish5(output: Output, m: MessageView, f: CopyFields, byt
   return true
 }
 
+/** The same for a message with nothing but topic and payload, which is what most are. */
+export function writePlain5(
+  output: Output,
+  m: MessageView,
+  gap: number,
+  first: number,
+  packetId: number,
+  bytesMax: number,
+): boolean {
+  const topicEnd = m.payloadStart - gap
+  const topicBytes = topicEnd - m.bodyStart
+  const bodyBytes = topicBytes + (packetId > 0 ? 3 : 1) + m.end - m.payloadStart
+  const bytes = headerBytes(bodyBytes) + bodyBytes
+  if (bytes > bytesMax) return false
+  const out = output.reserve(bytes)
+  let at = writeHeader(out, output.at(), first, bodyBytes)
+  copyBytes(m.buffer, m.bodyStart, topicEnd, out, at)
+  at += topicBytes
+  if (packetId > 0) {
+    out[at++] = packetId >>> 8
+    out[at++] = packetId & 0xff
+  }
+  out[at++] = 0
+  copyBytes(m.buffer, m.payloadStart, m.end, out, at)
+  output.advance(bytes)
+  return true
+}
+
 function writeBlock(out: Buffer, start: number, block: number, properties: Buffer | undefined, f: CopyFields): number {
   let at = writeRemainingLength(out, start, block)
   if (f.remaining_s >= 0) {
