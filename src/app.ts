@@ -17,6 +17,7 @@ import type { Settings } from './config/schema.js'
 import { systemClock } from './core/clock.js'
 import { AqueductError } from './core/errors.js'
 import { type Log, silentLog } from './core/log.js'
+import { version } from './core/version.js'
 import { apiDoor } from './http/api/index.js'
 import { type HttpListener, startHttp } from './http/server.js'
 import { Closing } from './listeners/closing.js'
@@ -102,13 +103,13 @@ export async function startApp(settings: Settings, o: AppOptions = {}): Promise<
   let http: HttpListener | undefined
   const { allow_origins } = settings.http
   const isOurs = hostRule(settings.http.host, allow_origins)
-  const mayAsk = originRule(allow_origins, isOurs)
+  const guard = { isOurs, mayAsk: originRule(allow_origins, isOurs) }
   const webSockets = createWebSocketListener({
     accept,
     clock,
     log,
     max_message_bytes: settings.mqtt.max_packet_bytes + 5,
-    mayConnect: mayAsk,
+    mayConnect: guard.mayAsk,
   })
   const close = async (): Promise<void> => {
     // No new work first; then the clients, whose wills still go into the store; then the store.
@@ -128,7 +129,7 @@ export async function startApp(settings: Settings, o: AppOptions = {}): Promise<
         port: settings.http.port,
         readiness: () => standing.readiness(),
         metrics: metricsOf(broker, standing, clock),
-        doors: [apiDoor({ operations: aqueduct, max_body_bytes: settings.http.max_body_bytes, guard: { mayAsk, isOurs } })],
+        doors: [apiDoor({ operations: aqueduct, max_body_bytes: settings.http.max_body_bytes, guard, version: version() })],
         upgrade: webSockets.upgrade,
         clock,
         log,
@@ -143,11 +144,14 @@ export async function startApp(settings: Settings, o: AppOptions = {}): Promise<
   return { ...aqueduct, mqttPort: mqtt?.port, httpPort: http?.port, close }
 }
 
-function optionsOf({ store, mqtt, session, retry, bridge: rules }: Settings): AqueductOptions {
+function optionsOf({ store, mqtt, session, queue, retry, bridge: rules }: Settings): AqueductOptions {
   return {
     store: { ...store, max_bytes: Number.isFinite(store.max_bytes) ? store.max_bytes : 0 },
     plugins: [
-      durableQueues({ limits: { max_messages: session.max_messages, max_bytes: session.max_bytes, overflow: session.overflow } }),
+      durableQueues({
+        limits: { max_messages: session.max_messages, max_bytes: session.max_bytes, overflow: session.overflow },
+        queue,
+      }),
       qosRetry(retry),
       bridge(rules),
     ],

@@ -56,6 +56,7 @@ describe('defaults', () => {
       http: { host: '127.0.0.1', port: 8080, allow_origins: [], max_body_bytes: 16 * 1024 * 1024 },
       retry: { interval_ms: 30_000, max_attempts: 0 },
       session: { expiry_s: 604_800, max_messages: 100_000, max_bytes: 268_435_456, overflow: 'drop_oldest' },
+      queue: { max_messages: 1_000_000, max_bytes: 1_073_741_824, overflow: 'reject' },
       bridge: { rules: [], max_rules: 10_000, max_auto_queues: 1_000 },
       log: { level: 'info' },
       shutdown: { drain_s: 5 },

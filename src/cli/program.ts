@@ -4,12 +4,12 @@
  *
  * Exit codes: 0 done; 1 the program could not start or stop as it should; 2 wrong usage or a wrong setting.
  */
-import { readFileSync } from 'node:fs'
 import { Command, CommanderError } from 'commander'
 import { type Environment, loadSettings } from '../config/load.js'
 import { effectiveToml } from '../config/print.js'
 import { type Settings, table } from '../config/schema.js'
 import { AqueductError } from '../core/errors.js'
+import { version } from '../core/version.js'
 
 export interface Actions {
   /** Runs the broker until it is told to stop; returns the exit code. */
@@ -96,10 +96,4 @@ function exitCodeFor(error: unknown, output: Output): number {
   }
   output.err(`aqueduct: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`)
   return 1
-}
-
-/** The version in package.json, which is two folders up from here both in `src/` and in `dist/`. */
-function version(): string {
-  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8')
-  return (JSON.parse(text) as { version: string }).version
 }

@@ -218,6 +218,27 @@ export const table = {
       'Queues that bridge rules may make by themselves; a copy that would need one more is refused and counted.',
     ),
   },
+  queue: {
+    max_messages: row(
+      whole(1, 1_000_000_000),
+      1_000_000,
+      'messages',
+      'Messages that a new pull queue holds, unless whoever makes it says otherwise.',
+    ),
+    max_bytes: row(
+      size(1, 2 ** 50),
+      GIB,
+      'bytes',
+      'Bytes of messages that a new pull queue holds, unless whoever makes it says otherwise.',
+    ),
+    overflow: row(
+      choice('reject', 'drop_oldest', 'drop_newest'),
+      'reject',
+      '',
+      'What a new pull queue does when it is full, unless whoever makes it says otherwise. reject: who sends is told; a bridged copy is not ' +
+        'made, and counted.',
+    ),
+  },
   log: {
     level: row(
       choice('debug', 'info', 'warn', 'error', 'silent'),

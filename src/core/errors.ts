@@ -21,6 +21,7 @@ export type ErrorCode =
   | 'receipt_invalid'
   | 'message_not_found'
   | 'message_too_large'
+  | 'session_not_found'
   /* bridge rules */
   | 'bridge_not_found'
   | 'read_only' // made by the settings, changed only there

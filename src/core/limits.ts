@@ -48,3 +48,7 @@ export const KEY_BYTES_MAX = 255
 export const RETENTION_S_MAX = 315_360_000
 /** Items that one page of a list has. */
 export const PAGE_ITEMS_MAX = 1_000
+/** Bytes of messages that one receive or look brings at most; a single message may be larger. */
+export const READ_BYTES_MAX = 16 * 1024 * 1024
+/** Messages that one redrive moves. */
+export const MOVES_MAX = 10_000

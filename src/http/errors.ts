@@ -37,6 +37,7 @@ const STATUS: Record<ErrorCode | HttpCode, number> = {
   receipt_invalid: 409,
   message_not_found: 404,
   message_too_large: 413,
+  session_not_found: 404,
   bridge_not_found: 404,
   read_only: 409,
   limit_reached: 409,

@@ -1,14 +1,14 @@
 /** What goes into a queue and comes out of it: send, receive, acknowledge. Payloads are bytes. */
 import { payloadOf, topicOf, viewOf } from '../broker/message.js'
 import { AqueductError } from '../core/errors.js'
-import { BATCH_MESSAGES_MAX, DELAY_MS_MAX, LEASE_MS_MAX, RETENTION_S_MAX, WAIT_MS_MAX } from '../core/limits.js'
+import { BATCH_MESSAGES_MAX, DELAY_MS_MAX, LEASE_MS_MAX, READ_BYTES_MAX, RETENTION_S_MAX, WAIT_MS_MAX } from '../core/limits.js'
 import type { Delivery, OutgoingMessage, ReceiptResult } from '../queue/ordered-api.js'
 import type { OrderedQueue } from '../queue/ordered-queue.js'
 import type { MessageView } from '../store/message.js'
 import { topicFault } from '../topics/names.js'
 import { some, whole } from './checks.js'
 import { messageId } from './ids.js'
-import { QueueDefinitions } from './queues.js'
+import { QueueMoves } from './moves.js'
 
 export interface NewMessage {
   /** Text is taken as its UTF-8. */
@@ -67,7 +67,7 @@ export interface Received {
 /** What became of each receipt, in the order in which they were given. An expired or foreign one is `receipt_invalid`. */
 export type { ReceiptResult }
 
-export class Queues extends QueueDefinitions {
+export class Queues extends QueueMoves {
   /**
    * Stores messages, in order, all of them or none; resolves when they are on the disk. Throws `queue_not_found`, `queue_full`, `store_full`,
    * `message_too_large`, `attribute_invalid`, `topic_invalid`.
@@ -94,7 +94,7 @@ export class Queues extends QueueDefinitions {
     whole('max', o.max, 1, BATCH_MESSAGES_MAX)
     whole('wait_ms', o.wait_ms, 0, WAIT_MS_MAX)
     whole('lease_ms', o.lease_ms, 0, LEASE_MS_MAX)
-    const deliveries = await this.ground.queue(name).receive(o)
+    const deliveries = await this.ground.queue(name).receive({ ...o, bytes_max: READ_BYTES_MAX })
     return deliveries.map(received)
   }
 

@@ -36,11 +36,19 @@ export interface Put {
 
 export class QueueDefinitions {
   protected readonly ground: Ground
-  /** Every attribute with its kind, range, default and a sentence. */
-  readonly attributes = ATTRIBUTES
 
   constructor(ground: Ground) {
     this.ground = ground
+  }
+
+  /** Every attribute with its kind, range, default (as the settings have it) and a sentence. */
+  get attributes(): typeof ATTRIBUTES {
+    const { standard } = this.ground.ordered
+    const rows = Object.entries(ATTRIBUTES).map(([name, row]) => [
+      name,
+      { ...row, standard: standard[name as keyof QueueAttributes] },
+    ])
+    return Object.fromEntries(rows) as typeof ATTRIBUTES
   }
 
   /**
@@ -71,14 +79,6 @@ export class QueueDefinitions {
     const { ordered } = this.ground
     ordered.delete(this.ground.queue(name))
     await ordered.committed()
-  }
-
-  /** All that waits leaves; what is leased stays. Returns how many. */
-  async purge(name: string): Promise<number> {
-    const queue = this.ground.queue(name)
-    const purged = queue.purge()
-    await queue.committed()
-    return purged
   }
 
   protected info(queue: OrderedQueue): QueueInfo {

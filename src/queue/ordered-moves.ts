@@ -91,6 +91,8 @@ export interface RedriveOptions {
   readonly max: number
   /** Only those that died in this queue. */
   readonly origin?: number
+  /** Only those of this key. */
+  readonly key?: string
 }
 
 export interface Redriven {
@@ -115,7 +117,7 @@ export async function redrive(
   const visit = (row: OrderedEntry, scan: Scan): boolean => {
     if (result.moved >= o.max || s.deleted) return false
     const e = s.current(row, scan)
-    if (e === undefined || e.origin === 0 || (o.origin !== undefined && e.origin !== o.origin)) return true
+    if (e === undefined || e.origin === 0 || !wanted(e, o)) return true
     const target = home(e.origin)
     if (target === undefined || target === dead) {
       result.homeless++
@@ -144,6 +146,10 @@ export async function redrive(
     if (result.moved < o.max && !result.full) await walk(s, w.disk, range, PAGE, visit, between)
   }
   return result
+}
+
+function wanted(e: OrderedEntry, o: RedriveOptions): boolean {
+  return (o.origin === undefined || e.origin === o.origin) && (o.key === undefined || e.key === o.key)
 }
 
 /**

@@ -10,7 +10,14 @@ export interface Served {
   readonly hasReady: boolean
   readonly state: { readonly deleted: boolean }
   onReady: (() => void) | null
-  lease(max: number, lease_ms: number): Delivery[]
+  lease(max: number, lease_ms: number, bytes_max?: number): Delivery[]
+}
+
+/** What a receiver takes. */
+export interface Wanted {
+  readonly max: number
+  readonly lease_ms: number
+  readonly bytes_max: number | undefined
 }
 
 export class Polls {
@@ -32,7 +39,7 @@ export class Polls {
   }
 
   /** Waits for messages for `wait_ms`; resolves with none when the time is up, the line is full, or `signal` says that it went away. */
-  join(max: number, lease_ms: number, wait_ms: number, signal: AbortSignal | undefined): Promise<Delivery[]> {
+  join({ max, lease_ms, bytes_max }: Wanted, wait_ms: number, signal: AbortSignal | undefined): Promise<Delivery[]> {
     return new Promise((resolve, reject) => {
       const settle = (got: Delivery[]): void => {
         signal?.removeEventListener('abort', left)
@@ -40,7 +47,7 @@ export class Polls {
       }
       const serve = (): void => {
         try {
-          settle(this.queue.lease(max, lease_ms))
+          settle(this.queue.lease(max, lease_ms, bytes_max))
         } catch (error) {
           reject(error)
         }

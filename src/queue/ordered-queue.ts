@@ -55,6 +55,8 @@ export interface ReceiveOptions {
   readonly lease_ms?: number
   /** Default: the queue's. */
   readonly wait_ms?: number
+  /** Bytes of all together, unless the first alone has more. */
+  readonly bytes_max?: number
   /** Aborted when whoever asked has gone: it gets nothing, and what was on its way to it goes back uncounted. */
   readonly signal?: AbortSignal
 }
@@ -260,15 +262,18 @@ export class OrderedQueue implements Due {
    * Hands out at most `max` entries at once. The answer may leave only when the open group is committed; read payloads after that. Empty
    * does not mean that the queue is: the next entries may be on disk, and `onReady` follows.
    */
-  lease(max: number, lease_ms = this.attributes.lease_ms): Delivery[] {
+  lease(max: number, lease_ms = this.attributes.lease_ms, bytes_max = Number.POSITIVE_INFINITY): Delivery[] {
     this.usable()
     const s = this.state
     const now = this.shared.clock.now()
     tick(s, now)
     const out: Delivery[] = []
+    let bytes = 0
     while (out.length < max && s.leases.size < LEASES_MAX) {
       const e = decide.firstReady(s, now)
       if (e === undefined) break
+      bytes += e.bytes
+      if (bytes > bytes_max && out.length > 0) break
       this.shared.nonces.draw(this.nonce)
       e.high = this.nonce.high
       e.low = this.nonce.low
@@ -288,13 +293,13 @@ export class OrderedQueue implements Due {
     // Who waits already goes first.
     this.polls.serve()
     for (;;) {
-      const got = this.lease(max, lease_ms)
+      const got = this.lease(max, lease_ms, o.bytes_max)
       if (got.length > 0) return this.deliver(got, gone)
       if (!this.paging || gone()) break
       if (!(await this.pager.next())) throw new AqueductError('store_failed', 'The queue could not be read.')
     }
     if (wait_ms <= 0 || gone()) return []
-    const got = await this.polls.join(max, lease_ms, wait_ms, o.signal)
+    const got = await this.polls.join({ max, lease_ms, bytes_max: o.bytes_max }, wait_ms, o.signal)
     return got.length === 0 ? got : this.deliver(got, gone)
   }
 

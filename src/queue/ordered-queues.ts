@@ -48,6 +48,8 @@ export interface OrderedOptions {
   readonly log: Log
   /** The next queue id, stored in the open group: the numbers are those of the plain queues, so that an id means one queue. */
   readonly takeId: () => number
+  /** Attributes of new pull queues where whoever makes one says nothing. */
+  readonly standard?: Partial<QueueAttributes>
   /** For tests. */
   readonly sizes?: WindowSizes
 }
@@ -71,6 +73,8 @@ export class OrderedQueues implements Effects {
   /** Entries that left since the store was opened, by kind of queue and reason. Session and group stay 0. */
   readonly departures: Departures = newDepartures()
   readonly holds: Holds
+  /** What a new pull queue has where nothing is said. */
+  readonly standard: QueueAttributes
   private readonly store: Store
   private readonly sizes: WindowSizes | undefined
   private readonly log: Log
@@ -86,6 +90,7 @@ export class OrderedQueues implements Effects {
 
   constructor(o: OrderedOptions) {
     this.store = o.store
+    this.standard = parseAttributes(o.standard)
     this.sizes = o.sizes
     this.takeId = o.takeId
     this.log = o.log
@@ -114,7 +119,7 @@ export class OrderedQueues implements Effects {
     this.usable()
     if (kind === 'pull') checkQueueName(name)
     if (this.byNameMap.has(name)) throw new AqueductError('queue_exists', `There is a queue ${name} already.`)
-    const parsed = this.check(name, parseAttributes(attributes))
+    const parsed = this.check(name, parseAttributes(attributes, kind === 'pull' ? this.standard : undefined))
     const queue = this.adopt(name, kind, new OrderedState(this.takeId(), parsed, this, this.sizes))
     this.define(queue)
     queue.state.change()

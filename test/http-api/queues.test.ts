@@ -85,6 +85,20 @@ describe('a queue', () => {
   )
 })
 
+describe('the settings', () => {
+  it('say what a new queue has where nothing is said', async () => {
+    const queue = { max_messages: 7, max_bytes: 70_000, overflow: 'drop_oldest' } as const
+    const other = await startTestApp({ queue })
+    const client = new ApiClient(other.httpPort)
+    expect((await client.put('standard')).body.attributes).toMatchObject(queue)
+    expect((await client.put('own', { max_messages: 8 })).body.attributes).toMatchObject({ ...queue, max_messages: 8 })
+    const { document } = await client.openApi()
+    const put = document.paths['/v1/queues/{queue}']?.put
+    expect(put?.requestBody?.content['application/json']?.schema).toMatchObject({ properties: { max_messages: { default: 7 } } })
+    await other.close()
+  })
+})
+
 describe('attributes', () => {
   const bad: [object | string, string][] = [
     [{ lease_ms: -1 }, 'lease_ms is a whole number from 0 to 43200000: got -1.'],

@@ -1,5 +1,8 @@
-/** Speaks to the JSON API as any HTTP client would, and looks at each answer as a whole. */
+/**
+ * Speaks to the JSON API as any HTTP client would, and holds each answer, and each request that was taken, against the server's own OpenAPI document.
+ */
 import { expect } from 'vitest'
+import { OpenApi } from './openapi.js'
 
 export interface Answer {
   readonly status: number
@@ -18,9 +21,17 @@ export const BATCH = 'application/vnd.aqueduct+json'
 
 export class ApiClient {
   readonly base: string
+  private api: Promise<OpenApi> | undefined
 
   constructor(port: number) {
     this.base = `http://127.0.0.1:${port}`
+  }
+
+  openApi(): Promise<OpenApi> {
+    this.api ??= fetch(`${this.base}/openapi.json`).then(
+      async (response) => new OpenApi((await response.json()) as OpenApi['document']),
+    )
+    return this.api
   }
 
   /** `body`: bytes and texts go as they are (`type` says as what), anything else as JSON. */
@@ -34,8 +45,14 @@ export class ApiClient {
       headers: { ...(contentType === undefined ? {} : { 'content-type': contentType }), ...(more.headers as object) },
     } as RequestInit)
     const text = await response.text()
-    const json = response.headers.get('content-type')?.startsWith('application/json') === true
-    return { status: response.status, body: json ? JSON.parse(text) : text, headers: response.headers }
+    const answered = (response.headers.get('content-type') ?? '').split(';', 1)[0] as string
+    const { status } = response
+    const answer = { status, body: answered === 'application/json' ? JSON.parse(text) : text, headers: response.headers }
+    const sentType = contentType?.split(';', 1)[0]
+    const sent = raw ? undefined : body
+    const fault = (await this.openApi()).fault({ method, path, status, type: answered, body: answer.body, sent, sentType })
+    expect(fault).toBeUndefined()
+    return answer
   }
 
   /** A request that is refused: the error in the one form that all errors have. */

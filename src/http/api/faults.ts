@@ -11,10 +11,10 @@ export function checked<T>(schema: z.ZodType<T>, value: unknown, where: string):
 
 function sentence(issue: z.core.$ZodIssue | undefined, value: unknown, where: string): string {
   if (issue === undefined) return `${capital(where)} is not as it should be.`
-  const path = pathOf(issue.path)
+  const { parts, given } = locate(value, issue.path)
+  const path = pathOf(parts)
   const at = path === '' ? capital(where) : path
   if (issue.code === 'unrecognized_keys') return `${at} has no field ${show(issue.keys[0])}.`
-  const given = valueAt(value, issue.path)
   return given === undefined && path !== ''
     ? `${at} is missing: it ${issue.message}.`
     : `${at} ${issue.message}: got ${show(given)}.`
@@ -27,10 +27,14 @@ function pathOf(path: readonly PropertyKey[]): string {
   return out
 }
 
-function valueAt(value: unknown, path: readonly PropertyKey[]): unknown {
+/** The value that is wrong. In the query a list is still the text that was given. */
+function locate(value: unknown, path: readonly PropertyKey[]): { parts: readonly PropertyKey[]; given: unknown } {
   let at = value
-  for (const part of path) at = (at as Record<PropertyKey, unknown> | null | undefined)?.[part]
-  return at
+  for (const [i, part] of path.entries()) {
+    if (typeof at !== 'object' || at === null) return { parts: path.slice(0, i), given: at }
+    at = (at as Record<PropertyKey, unknown>)[part]
+  }
+  return { parts: path, given: at }
 }
 
 function show(value: unknown): string {

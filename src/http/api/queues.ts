@@ -1,16 +1,9 @@
 /** `/v1/queues`: making, changing, listing and ending queues. */
-import { PAGE_ITEMS_MAX } from '../../core/limits.js'
 import type { Operations } from '../../operations/operations.js'
 import { attributeSchemas } from './attributes.js'
-import { object, text, wholeText, z } from './fields.js'
+import { z } from './fields.js'
 import { type Route, route } from './route.js'
-import { count, queueParams } from './shapes.js'
-
-const pageQuery = object({
-  prefix: text(1_024, 'Only those whose name begins like this.').exactOptional(),
-  after: text(65_535, 'The `next` of the page before.').exactOptional(),
-  limit: wholeText(1, PAGE_ITEMS_MAX, 'How many at most; default 100.').exactOptional(),
-})
+import { count, pageQuery, queueParams } from './shapes.js'
 
 export function queueRoutes({ queues }: Operations): Route[] {
   const { given, complete } = attributeSchemas(queues.attributes)

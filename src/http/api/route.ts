@@ -28,6 +28,8 @@ export interface Answer {
   readonly text: string
   /** Undefined: no body. */
   readonly schema?: z.ZodType
+  /** Content type; default JSON. */
+  readonly type?: string
 }
 
 /** A JSON body. `optional`: nothing at all stands for `{}`. */

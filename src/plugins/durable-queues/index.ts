@@ -4,6 +4,7 @@
  */
 import type { BrokerApi, Plugin } from '../../broker/plugin.js'
 import type { Mailbox } from '../../broker/ports.js'
+import type { QueueAttributes } from '../../queue/attributes.js'
 import { addDepartures, type Departures, newDepartures } from '../../queue/departures.js'
 import { type Engine, openEngine } from '../../queue/engine.js'
 import { type OrderedQueues, openOrderedQueues } from '../../queue/ordered-queues.js'
@@ -16,6 +17,8 @@ import { SessionMailboxes } from './mailboxes.js'
 export interface DurableQueuesOptions {
   /** Bounds of one session's queue. `reject` is not for sessions: a full one never holds up a publisher. */
   readonly limits: QueueLimits & { overflow: 'drop_oldest' | 'drop_newest' }
+  /** What a new pull queue has where nothing is said; default what the table of attributes says. */
+  readonly queue: Partial<QueueAttributes>
 }
 
 export const defaultSessionLimits: DurableQueuesOptions['limits'] = {
@@ -65,6 +68,7 @@ export interface DurableQueues {
 
 export function durableQueues(options: Partial<DurableQueuesOptions> = {}): Plugin {
   const limits = options.limits ?? defaultSessionLimits
+  const standard = options.queue ?? {}
   let driver: Driver | undefined
   let engine: Engine | undefined
   let ordered: OrderedQueues | undefined
@@ -97,7 +101,7 @@ export function durableQueues(options: Partial<DurableQueuesOptions> = {}): Plug
         const { clock, log, random } = api
         const others: OrderedQueues[] = []
         const recoverOthers = async (e: Engine): Promise<void> => {
-          others.push(await openOrderedQueues({ store, clock, random, log, takeId: () => e.takeQueueId() }))
+          others.push(await openOrderedQueues({ store, clock, random, log, standard, takeId: () => e.takeQueueId() }))
         }
         engine = await openEngine({ store, clock, log, recoverOthers })
         ordered = others[0] as OrderedQueues

@@ -1,0 +1,171 @@
+/** Looking into a queue without taking, emptying it, sending dead letters home, going back in time. */
+import { payloadOf, topicOf } from '../broker/message.js'
+import { AqueductError } from '../core/errors.js'
+import { BATCH_MESSAGES_MAX, MOVES_MAX, READ_BYTES_MAX } from '../core/limits.js'
+import type { EntryState, Peeked } from '../queue/ordered-moves.js'
+import type { OrderedQueue } from '../queue/ordered-queue.js'
+import { deadNameOf } from '../queue/ordered-queues.js'
+import { whole } from './checks.js'
+import { show } from './ground.js'
+import { messageId, sequenceOf } from './ids.js'
+import { QueueDefinitions } from './queues.js'
+import { redriveSession, sessionOfDead } from './session-dead.js'
+
+export type { EntryState }
+
+export interface PeekOptions {
+  /** 1 to 256; default 10. */
+  readonly limit?: number
+  /** Default: ready, behind, delayed. */
+  readonly states?: readonly EntryState[]
+}
+
+/** A message as `peek` shows it. Moments are milliseconds since 1970; null for none. */
+export interface Seen {
+  readonly id: string
+  /** `behind`: waits for an earlier message of its FIFO key. `retained`: acknowledged and kept for `seek`. */
+  readonly state: EntryState
+  readonly topic: string
+  readonly body: Buffer
+  readonly attempts: number
+  /** Empty for none. */
+  readonly key: string
+  readonly priority: number
+  readonly accepted_at: number
+  readonly expires_at: number | null
+  /** When a delayed message can be received, and when a lease ends. */
+  readonly until: number | null
+  /** A dead letter: the queue it died in, if that is still there, and when. */
+  readonly origin: string | null
+  readonly died_at: number | null
+}
+
+export interface RedriveOptions {
+  /** 1 to 10,000; default 1,000. */
+  readonly max?: number
+  /** Only messages of this key. */
+  readonly key?: string
+}
+
+export interface Redriven {
+  readonly moved: number
+  /** Stayed, because the queue they died in is gone. */
+  readonly homeless: number
+  /** A queue that they belong to has no room: the rest stayed. */
+  readonly full: boolean
+}
+
+export interface SeekOptions {
+  /** Messages accepted at this moment (milliseconds since 1970) or later, */
+  readonly time?: number
+  /** or this message and those accepted after it. */
+  readonly id?: string
+}
+
+export class QueueMoves extends QueueDefinitions {
+  /** Messages in the order in which they would be handed out. Nothing is taken and nothing changes. */
+  async peek(name: string, o: PeekOptions = {}): Promise<Seen[]> {
+    whole('limit', o.limit, 1, BATCH_MESSAGES_MAX)
+    const { ordered } = this.ground
+    const queue = this.ground.queue(name)
+    const peeked = await ordered.peek(queue, {
+      limit: o.limit ?? 10,
+      ...(o.states === undefined ? {} : { states: o.states }),
+    })
+    const seen: Seen[] = []
+    let bytes = 0
+    for (const p of peeked) {
+      if (p.message === undefined) continue
+      bytes += p.bytes
+      if (bytes > READ_BYTES_MAX && seen.length > 0) break
+      seen.push(seenOf(p, (id) => ordered.byId(id)?.name ?? null))
+    }
+    return seen
+  }
+
+  /** All that waits leaves; what is leased stays. Returns how many. */
+  async purge(name: string): Promise<number> {
+    const queue = this.ground.queue(name)
+    const purged = queue.purge()
+    await queue.committed()
+    return purged
+  }
+
+  /**
+   * Sends dead letters home, attempts 0, at once receivable: those that died in this queue, and those that it holds for others. At most `max`: call it
+   * again for more, as fast as the queues shall take them.
+   */
+  async redrive(name: string, o: RedriveOptions = {}): Promise<Redriven> {
+    whole('max', o.max, 1, MOVES_MAX)
+    const { ordered } = this.ground
+    const queue = this.ground.queue(name)
+    const client = sessionOfDead(name)
+    if (client !== undefined) return redriveSession(this.ground, client, o)
+    let left = o.max ?? 1_000
+    let [moved, homeless, full] = [0, 0, false]
+    for (const [dead, origin] of this.deadFor(queue)) {
+      if (left === 0) break
+      const result = await ordered.redrive(dead, {
+        max: left,
+        ...(origin === undefined ? {} : { origin }),
+        ...(o.key === undefined ? {} : { key: o.key }),
+      })
+      left -= result.moved
+      moved += result.moved
+      homeless += result.homeless
+      full ||= result.full
+    }
+    await ordered.committed()
+    return { moved, homeless, full }
+  }
+
+  /** Makes acknowledged messages that the queue keeps (`retain_s`) receivable again, attempts 0, at their old places. Returns how many. */
+  async seek(name: string, o: SeekOptions = {}): Promise<number> {
+    const { ordered } = this.ground
+    const queue = this.ground.queue(name)
+    if (o.time !== undefined && o.id !== undefined)
+      throw new AqueductError('attribute_invalid', 'A seek goes to a time or to a message, not to both.')
+    whole('time', o.time, 0, 2 ** 48 - 1)
+    const seq = o.id === undefined ? undefined : sequenceOf(o.id)
+    if (o.id !== undefined && seq === undefined)
+      throw new AqueductError('attribute_invalid', `id is a message's id: got ${show(o.id)}.`)
+    const replayed = await ordered.seek(queue, {
+      ...(o.time === undefined ? {} : { time: o.time }),
+      ...(seq === undefined ? {} : { seq }),
+    })
+    await ordered.committed()
+    return replayed
+  }
+
+  /** Where dead letters of `queue` are, with its number, and whether it holds dead letters of others. */
+  private *deadFor(queue: OrderedQueue): Iterable<[OrderedQueue, number | undefined]> {
+    const { ordered } = this.ground
+    const holds = new Set([ordered.get(queue.attributes.dead_letter), ordered.get(deadNameOf(queue.name))])
+    for (const dead of holds) if (dead !== undefined) yield [dead, queue.id]
+    if (queue.kind === 'dead' || this.isNamed(queue.name)) yield [queue, undefined]
+  }
+
+  /** Some queue has this one as its `dead_letter`. */
+  private isNamed(name: string): boolean {
+    for (const other of this.ground.ordered.all()) if (other.attributes.dead_letter === name) return true
+    return false
+  }
+}
+
+function seenOf(p: Peeked, nameOf: (id: number) => string | null): Seen {
+  const message = p.message as NonNullable<Peeked['message']>
+  return {
+    id: messageId(p.seq),
+    state: p.state,
+    topic: topicOf(message),
+    body: payloadOf(message),
+    attempts: p.attempts,
+    key: p.key,
+    priority: p.priority,
+    accepted_at: p.acceptedAt,
+    expires_at: p.expiresAt === 0 ? null : p.expiresAt,
+    until: p.until === 0 ? null : p.until,
+    origin: p.origin === 0 ? null : nameOf(p.origin),
+    died_at: p.diedAt === 0 ? null : p.diedAt,
+  }
+}

@@ -1,0 +1,170 @@
+/** Peek, purge, redrive and seek over HTTP. */
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import type { App } from '../../src/app.js'
+import { ApiClient } from '../support/api-client.js'
+import { startTestApp } from '../support/broker.js'
+
+let app: App & { httpPort: number }
+let api: ApiClient
+
+beforeAll(async () => {
+  app = await startTestApp()
+  api = new ApiClient(app.httpPort)
+})
+afterAll(() => app.close())
+
+const post = (path: string, body?: object) => api.call('POST', `/v1/queues/${path}`, body)
+
+/** Hands everything out once and lets it die. */
+async function kill(queue: string, n: number): Promise<void> {
+  for (const m of await api.receive(queue, { max: n })) await api.settle(queue, 'nack', [m.receipt])
+}
+
+describe('peek', () => {
+  it('shows what is there, state by state, and takes nothing', async () => {
+    await api.put('seen', { fifo: true, retain_s: 100, dedup_window_s: 0 })
+    await api.send('seen', { body: 'done', priority: 1 })
+    const [done] = await api.receive('seen')
+    await api.settle('seen', 'ack', [done.receipt])
+    const ids = await api.send(
+      'seen',
+      { body: 'held', key: 'k', priority: 1 },
+      { body: 'behind', key: 'k' },
+      { body: 'later', delay_ms: 60_000 },
+      { body: Buffer.from([0xff]).toString('base64'), encoding: 'base64' },
+    )
+    const [held] = await api.receive('seen')
+    const seen = await api.call('GET', '/v1/queues/seen/peek?states=ready,behind,delayed,leased,retained&limit=256')
+    expect(seen.body.messages.map((m: { body: string; state: string }) => [m.state, m.body])).toEqual([
+      ['ready', '/w=='],
+      ['behind', 'behind'],
+      ['delayed', 'later'],
+      ['leased', 'held'],
+      ['retained', 'done'],
+    ])
+    expect(seen.body.messages[3]).toMatchObject({ id: ids[0], attempts: 1, key: 'k', until: held.leased_until, priority: 1 })
+    expect(seen.body.messages[2].until).toBeGreaterThan(Date.now() + 30_000)
+    const standard = await api.call('GET', '/v1/queues/seen/peek')
+    expect(standard.body.messages).toHaveLength(3)
+    expect((await api.call('GET', '/v1/queues/seen/peek?limit=1')).body.messages).toHaveLength(1)
+    expect(await api.counts('seen')).toMatchObject({ ready: 2, leased: 1, delayed: 1, retained: 1 })
+  })
+
+  it.each([
+    ['limit=0', 'limit is a whole number from 1 to 256: got "0".'],
+    ['limit=257', 'limit is a whole number from 1 to 256: got "257".'],
+    ['states=waiting', 'states is a list, parted by commas, of ready, behind, delayed, leased, retained: got "waiting".'],
+    ['states=', /^states is a list.* got ""/],
+    ['states=ready&states=there', /^states\[1\] is a list.* got "there"/],
+    ['state=ready', 'The query has no field "state".'],
+  ])('refuses %s', async (query, message) => {
+    await api.put('seen')
+    const refusal = await api.refused('GET', `/v1/queues/seen/peek?${query}`)
+    expect(refusal).toMatchObject({ status: 400, code: 'attribute_invalid' })
+    expect(refusal.message).toMatch(message)
+  })
+})
+
+describe('purge', () => {
+  it('throws away what waits and leaves what is leased', async () => {
+    await api.put('purged')
+    await api.send('purged', 'a', 'b', { body: 'c', delay_ms: 60_000 })
+    const [a] = await api.receive('purged')
+    expect((await post('purged/purge')).body).toEqual({ purged: 2 })
+    expect((await post('purged/purge', {})).body).toEqual({ purged: 0 })
+    expect(await api.settle('purged', 'ack', [a.receipt])).toEqual(['ok'])
+  })
+})
+
+describe('redrive', () => {
+  it('sends home what died in a queue', async () => {
+    await api.put('mortal', { max_attempts: 1 })
+    await api.send('mortal', { body: 'a', key: 'x' }, 'b', 'c')
+    await kill('mortal', 3)
+    expect(await api.counts('mortal')).toMatchObject({ ready: 0, dead: 3 })
+    const dead = await api.call('GET', `/v1/queues/${encodeURIComponent('$dead/queue/mortal')}/peek?limit=1`)
+    expect(dead.body.messages[0]).toMatchObject({ body: 'a', origin: 'mortal', died_at: expect.any(Number) })
+    expect((await post('mortal/redrive', { key: 'y' })).body).toEqual({ moved: 0, homeless: 0, full: false })
+    expect((await post('mortal/redrive', { key: 'x' })).body).toEqual({ moved: 1, homeless: 0, full: false })
+    expect((await post('mortal/redrive', { max: 1 })).body.moved).toBe(1)
+    expect((await post(`${encodeURIComponent('$dead/queue/mortal')}/redrive`)).body.moved).toBe(1)
+    expect(await api.counts('mortal')).toMatchObject({ ready: 3, dead: 0 })
+    expect((await api.receive('mortal', { max: 3 })).map((m) => [m.body, m.attempts])).toEqual([
+      ['a', 1],
+      ['b', 1],
+      ['c', 1],
+    ])
+  })
+
+  it('knows home from a queue that several share', async () => {
+    await api.put('graveyard')
+    for (const q of ['one', 'two']) {
+      await api.put(q, { max_attempts: 1, dead_letter: 'graveyard' })
+      await api.send(q, q)
+      await kill(q, 1)
+    }
+    await api.send('graveyard', 'alive')
+    expect((await post('one/redrive')).body.moved).toBe(1)
+    expect(await api.counts('graveyard')).toMatchObject({ ready: 2 })
+    await api.call('DELETE', '/v1/queues/two')
+    expect((await post('graveyard/redrive')).body).toEqual({ moved: 0, homeless: 1, full: false })
+    expect(await api.counts('graveyard')).toMatchObject({ ready: 2 })
+  })
+
+  it('stops at a queue that is full, and leaves homeless ones alone', async () => {
+    await api.put('grave')
+    await api.put('small', { max_attempts: 1, max_messages: 2, dead_letter: 'grave' })
+    await api.put('gone', { max_attempts: 1, dead_letter: 'grave' })
+    await api.send('gone', 'g')
+    await kill('gone', 1)
+    await api.send('small', 'a', 'b')
+    await kill('small', 2)
+    await api.send('small', 'c')
+    await api.call('DELETE', '/v1/queues/gone')
+    expect((await post('grave/redrive')).body).toEqual({ moved: 1, homeless: 1, full: true })
+    expect(await api.counts('small')).toMatchObject({ ready: 2 })
+    expect(await api.counts('grave')).toMatchObject({ ready: 2 })
+  })
+
+  it.each([[{ max: 0 }], [{ max: 10_001 }], [{ max: '1' }], [{ key: 1 }], [{ rate: 1 }]])('refuses %j', async (body) => {
+    await api.put('mortal')
+    expect(await api.refused('POST', '/v1/queues/mortal/redrive', body)).toMatchObject({ status: 400, code: 'attribute_invalid' })
+  })
+})
+
+describe('seek', () => {
+  it('brings acknowledged messages back, from a message, a time, or all', async () => {
+    await api.put('kept', { retain_s: 1_000 })
+    const ids = await api.send('kept', 'a', 'b', 'c')
+    const drain = async (): Promise<string[]> => {
+      const got = await api.receive('kept', { max: 9 })
+      if (got.length > 0)
+        await api.settle(
+          'kept',
+          'ack',
+          got.map((m) => m.receipt),
+        )
+      return got.map((m) => m.body)
+    }
+    expect(await drain()).toEqual(['a', 'b', 'c'])
+    expect(await api.counts('kept')).toMatchObject({ retained: 3 })
+    expect((await post('kept/seek', { id: ids[1] })).body).toEqual({ replayed: 2 })
+    expect(await drain()).toEqual(['b', 'c'])
+    expect((await post('kept/seek', { time: Date.now() + 1_000 })).body).toEqual({ replayed: 0 })
+    expect((await post('kept/seek')).body).toEqual({ replayed: 3 })
+    expect(await drain()).toEqual(['a', 'b', 'c'])
+  })
+
+  it.each([
+    [{ time: -1 }, /^time is a whole number/],
+    [{ time: '2026' }, /^time is a whole number/],
+    [{ id: 'zzz' }, /^id is a message's id/],
+    [{ id: '1', time: 1 }, /not to both/],
+    [{ seq: 1 }, /no field "seq"/],
+  ])('refuses %j', async (body, message) => {
+    await api.put('kept')
+    const refusal = await api.refused('POST', '/v1/queues/kept/seek', body)
+    expect(refusal).toMatchObject({ status: 400, code: 'attribute_invalid' })
+    expect(refusal.message).toMatch(message)
+  })
+})
