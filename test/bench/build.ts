@@ -9,6 +9,7 @@ export const BUILD = join(HERE, 'build')
 
 const MQLOAD = ['main.c', 'modes.c', 'pump.c', 'mqtt.c', 'conn.c', 'util.c']
 const DISK = ['disk.c', 'util.c']
+const QLOAD = ['qload.c', 'util.c']
 
 /** Absolute path of a program, also from the sbin folders that a user's PATH may lack; undefined when it is not there. */
 export function findProgram(name: string): string | undefined {
@@ -22,6 +23,7 @@ export function findCompiler(): string | undefined {
 export interface Tools {
   readonly mqload: string
   readonly disk: string
+  readonly qload: string
 }
 
 /** @throws Error when no C compiler is there or the sources do not compile. */
@@ -42,5 +44,5 @@ export function buildTools(dir: string = BUILD): Tools {
     renameSync(fresh, target) // two runs at once must not see half a program
     return target
   }
-  return { mqload: make('mqload', MQLOAD), disk: make('disk', DISK) }
+  return { mqload: make('mqload', MQLOAD), disk: make('disk', DISK), qload: make('qload', QLOAD) }
 }

@@ -12,7 +12,7 @@ import { Bench, say } from './run.js'
 import { makeTable } from './table.js'
 
 /** What these lose is shown, and is no failure of this repository. */
-const FOREIGN: readonly string[] = ['mosquitto', 'aedes', 'aedes-level']
+const FOREIGN: readonly string[] = ['mosquitto', 'aedes', 'aedes-level', 'beanstalkd']
 
 async function main(): Promise<number> {
   const options = readOptions()

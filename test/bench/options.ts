@@ -99,6 +99,7 @@ export function readOptions(): Options | undefined {
     strict: v.strict ?? false,
     peer: {
       set: v.set ?? [],
+      http: works.some((w) => w.kind === 'queue'),
       ...(v.ours === undefined ? {} : { command: v.ours }),
       ...(v.profile ? { profileDir: mkdtempSync(join(BUILD, 'profile-')) } : {}),
     },

@@ -11,7 +11,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { findProgram, HERE, ROOT } from './build.js'
 
-export const PEER_NAMES = ['ours', 'ours-os', 'mosquitto', 'aedes', 'aedes-level', 'echo'] as const
+export const PEER_NAMES = ['ours', 'ours-os', 'mosquitto', 'aedes', 'aedes-level', 'echo', 'beanstalkd'] as const
 export type PeerName = (typeof PEER_NAMES)[number]
 
 export interface PeerOptions {
@@ -19,6 +19,8 @@ export interface PeerOptions {
   readonly set: readonly string[]
   /** A shell line with {port}, {dir} and {durability} instead of dist/main.js. */
   readonly command?: string
+  /** Ours opens an HTTP listener too: some workload needs it. */
+  readonly http?: boolean
   /** Write CPU profiles of ours into this folder when it stops. */
   readonly profileDir?: string
 }
@@ -26,6 +28,8 @@ export interface PeerOptions {
 /** Why a peer cannot run here, or undefined. */
 export function missing(name: PeerName, options: PeerOptions): string | undefined {
   if (name === 'mosquitto' && findProgram('mosquitto') === undefined) return 'not installed (Debian: apt-get install mosquitto)'
+  if (name === 'beanstalkd' && findProgram('beanstalkd') === undefined)
+    return 'not installed (Debian: apt-get install beanstalkd)'
   if (name.startsWith('ours') && options.command === undefined && !existsSync(join(ROOT, 'dist', 'main.js'))) {
     return 'dist/main.js is missing; run npm run build'
   }
@@ -57,6 +61,8 @@ function fillIn(text: string, values: Readonly<Record<string, string>>): string 
 export class Peer {
   readonly name: PeerName
   port = 0
+  /** Of ours, when a workload needs it. */
+  httpPort = 0
   #child: ChildProcess | undefined
   readonly #dir: string
   readonly #options: PeerOptions
@@ -88,6 +94,9 @@ export class Peer {
         return [process.execPath, join(HERE, 'peers', 'aedes.mjs'), port, dir]
       case 'echo':
         return [process.execPath, join(HERE, 'peers', 'echo.mjs'), port]
+      case 'beanstalkd':
+        // -f 0: an fsync before each answer
+        return [findProgram('beanstalkd') ?? 'beanstalkd', '-l', '127.0.0.1', '-p', port, '-b', dir, '-f', '0']
       default: {
         const { command, profileDir, set } = this.#options
         const durability = this.name === 'ours-os' ? 'os' : 'fsync'
@@ -96,7 +105,7 @@ export class Peer {
           `store.path=${join(dir, 'data')}`,
           'mqtt.host=127.0.0.1',
           `mqtt.port=${port}`,
-          'http.port=off',
+          `http.port=${this.httpPort === 0 ? 'off' : this.httpPort}`,
           `store.durability=${durability}`,
           ...set,
         ]
@@ -111,6 +120,7 @@ export class Peer {
     rmSync(this.#dir, { recursive: true, force: true })
     mkdirSync(this.#dir, { recursive: true })
     this.port = await freePort()
+    this.httpPort = this.#options.http === true && this.name.startsWith('ours') ? await freePort() : 0
     const log = join(this.#dir, 'output.txt')
     const fd = openSync(log, 'w')
     // thousands of idle connections need as many descriptors; pinned, so that the load has the other core to itself

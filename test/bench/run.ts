@@ -136,16 +136,7 @@ export class Bench {
     const peer = await this.#ready(w, name)
     const key = `${w.name} ${name}`
     const n = round === 0 ? w.n : (this.#counts.get(key) ?? w.n)
-    const echo = name === 'echo'
-    const args = echo ? ['echo', '-c', '10', '-q', '1', '-w', '30000', '-r', String(w.rate ?? 1)] : w.args.split(' ')
-    const count = echo ? n * 2 : n // the sessions are 20, the echo connections 10
-    const command = [
-      this.#tools.mqload,
-      ...args,
-      ...(w.kind === 'idle' ? [] : ['-n', String(count)]),
-      ...['-p', String(peer.port), '--pid', String(peer.pid), '--max-s', '120', '-i', `${w.name}-${round}-`],
-    ]
-    const run = await measure(command, labels, peer.pid, 600_000, 1, this.#signal)
+    const run = await measure(this.#command(w, peer, n, round), labels, peer.pid, 900_000, 1, this.#signal)
     if (round === 0 && run.result !== undefined) {
       const secs = (['run', 'in', 'out'] as const).reduce((sum, phase) => sum + (run.result?.[phase]?.secs ?? 0), 0)
       this.#counts.set(key, measuredCount(w, secs, this.#options.scale))
@@ -155,6 +146,18 @@ export class Bench {
       this.#fresh = undefined
     }
     return run
+  }
+
+  #command(w: Workload, peer: Peer, n: number, round: number): readonly string[] {
+    const limits = ['--pid', String(peer.pid), '--max-s', '120', '-i', `${w.name}-${round}-`]
+    if (w.kind === 'queue') {
+      const [protocol, port] = peer.name === 'beanstalkd' ? ['beanstalk', peer.port] : ['http', peer.httpPort]
+      return [this.#tools.qload, protocol, ...w.args.split(' '), '-n', String(n), '-p', String(port), ...limits]
+    }
+    const echo = peer.name === 'echo'
+    const args = echo ? ['echo', '-c', '10', '-q', '1', '-w', '30000', '-r', String(w.rate ?? 1)] : w.args.split(' ')
+    const count = echo ? n * 2 : n // the sessions are 20, the echo connections 10
+    return [this.#tools.mqload, ...args, ...(w.kind === 'idle' ? [] : ['-n', String(count)]), '-p', String(peer.port), ...limits]
   }
 
   #progress(w: Workload, run: Run): void {

@@ -1,6 +1,6 @@
 /** The one table: medians over the rounds, ratios to mosquitto (or to echo and disk) beside the bar. */
 import type { Latency, LoadResult, Run } from './measure.js'
-import { DISK_BAR, ECHO_BAR, IDLE_BAR_KIB, type Row, type Workload } from './workloads.js'
+import { DISK_BAR, ECHO_BAR, IDLE_BAR_KIB, type Row, WORKLOADS, type Workload } from './workloads.js'
 
 export interface Verdict {
   readonly text: string
@@ -33,6 +33,7 @@ function phaseOf(row: Row, result: LoadResult) {
 /** The latency that a row is about: of the acknowledgement where writes are measured, else end to end if there is one. */
 function latencyOf(w: Workload, row: Row, result: LoadResult): Latency | undefined {
   const phase = phaseOf(row, result)
+  if (w.kind === 'queue') return phase?.ack_us
   if (w.kind === 'closed' && w.name !== 'lat1') return undefined
   return result.ack_us ?? phase?.ack_us ?? phase?.e2e_us
 }
@@ -64,12 +65,30 @@ export function verdict(runs: readonly Run[], w: Workload, row: Row, peer: strin
   const ours = costOf(runs, w, row, peer)
   if (ours === undefined || (peer !== 'ours' && peer !== 'ours-os')) return undefined
   if (w.kind === 'idle') return { text: `${figure(ours)} KiB; bar ${IDLE_BAR_KIB}`, met: ours <= IDLE_BAR_KIB }
+  if (w.kind === 'queue') return rateVerdict(runs, w, row, peer)
   const theirs = costOf(runs, w, row, 'mosquitto')
   if (theirs === undefined || theirs === 0) return undefined
   const bar = row.bar
   const ratio = ours / theirs
   if (bar === undefined) return { text: figure(ratio), met: true }
   return { text: `${ratio.toFixed(3)}; bar ${bar}`, met: ratio <= bar }
+}
+
+const LIKE_RATIO = 0.9
+
+/** A queue's bar is a rate of its own, or the rate of another row. */
+function rateVerdict(runs: readonly Run[], w: Workload, row: Row, peer: string): Verdict | undefined {
+  const rate = rateOf(runs, w, row, peer)
+  if (rate === undefined) return undefined
+  if (row.bar !== undefined) return { text: `${figure(rate)}/s; bar ${figure(row.bar)}/s`, met: rate >= row.bar }
+  const other = WORKLOADS.find((one) => one.rows.some((r) => r.label === row.like))
+  const like = other?.rows.find((r) => r.label === row.like)
+  const theirs = other === undefined || like === undefined ? undefined : rateOf(runs, other, like, peer)
+  if (theirs === undefined) return undefined
+  return { text: `${(rate / theirs).toFixed(3)} × ${row.like}; bar ${LIKE_RATIO}`, met: rate >= theirs * LIKE_RATIO }
+}
+function rateOf(runs: readonly Run[], w: Workload, row: Row, peer: string): number | undefined {
+  return median(pick(counted(runs, w.name, peer), (r) => phaseOf(row, r)?.per_s))
 }
 
 const HEAD = ['workload', 'peer', 'messages/s', 'CPU µs/message', 'p50 µs', 'p99', 'p99.6', 'p99.996', '< 1 ms %', '< 10 ms %']
@@ -116,7 +135,7 @@ export function makeTable(runs: readonly Run[], works: readonly Workload[]): Tab
   }
   return { markdown: align(lines), missed }
 }
-const ORDER = ['ours', 'ours-os', 'mosquitto', 'aedes', 'aedes-level', 'echo', 'disk']
+const ORDER = ['ours', 'ours-os', 'beanstalkd', 'mosquitto', 'aedes', 'aedes-level', 'echo', 'disk']
 function order(peer: string): number {
   const at = ORDER.indexOf(peer)
   return at < 0 ? ORDER.length : at

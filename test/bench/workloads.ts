@@ -11,8 +11,10 @@ export type Phase = 'run' | 'in' | 'out' | 'connect'
 export interface Row {
   readonly phase: Phase
   readonly label: string
-  /** Ours ÷ mosquitto in CPU per message, at most. */
+  /** Ours ÷ mosquitto in CPU per message, at most; of a `queue`, messages/s at least. */
   readonly bar?: number
+  /** Its rate must be within 10 % of that of the row with this label, in the same run. */
+  readonly like?: string
 }
 
 export interface Workload {
@@ -25,8 +27,9 @@ export interface Workload {
   /**
    * closed: n is stretched to last `seconds`, at most `stretch` × n. open: n × stretch, the rate is fixed.
    * write: open loop of acknowledged durable writes, with its references. idle: a fresh server, no messages.
+   * queue: a pull queue over HTTP (ours) or its own protocol (beanstalkd), by `qload`.
    */
-  readonly kind: 'closed' | 'open' | 'write' | 'idle'
+  readonly kind: 'closed' | 'open' | 'write' | 'idle' | 'queue'
   readonly seconds: number
   readonly stretch: number
   /** Messages/s of an open loop. */
@@ -39,6 +42,7 @@ export interface Workload {
 const DURABLE = ['ours', 'ours-os', 'mosquitto', 'aedes', 'aedes-level']
 const LIVE = ['ours', 'mosquitto', 'aedes', 'aedes-level']
 /** Plain Aedes answers before it stores, so its "acknowledged write" is none. */
+const QUEUE = ['ours', 'ours-os', 'beanstalkd']
 const WRITE = ['ours', 'ours-os', 'mosquitto', 'echo', 'disk']
 
 function run(label: string, bar?: number): readonly Row[] {
@@ -73,6 +77,20 @@ function write(rate: number, seconds: number): Workload {
     rate,
     rows: [{ phase: 'in', label: `write${rate}` }],
     only: WRITE,
+  }
+}
+
+function queue(name: string, about: string, args: string, n: number, rows: readonly Row[]): Workload {
+  return {
+    name,
+    about,
+    args,
+    n,
+    kind: 'queue',
+    seconds: 2,
+    stretch: 20,
+    rows,
+    only: args.includes('-b') ? QUEUE.slice(0, 2) : QUEUE,
   }
 }
 
@@ -112,6 +130,27 @@ export const WORKLOADS: readonly Workload[] = [
   open(1_000),
   open(2_000),
   open(5_000),
+  queue(
+    'queue1',
+    'a pull queue over HTTP, 32 connections, one message a request: send (in), receive and acknowledge (out)',
+    '-c 32',
+    2_000,
+    [
+      { phase: 'in', label: 'queue1 in', bar: 2_600 },
+      { phase: 'out', label: 'queue1 out', bar: 2_600 },
+    ],
+  ),
+  queue('queue16', 'the same in batches of 16', '-c 32 -b 16', 16_000, [
+    { phase: 'in', label: 'queue16 in', bar: 10_000 },
+    { phase: 'out', label: 'queue16 out', bar: 10_000 },
+  ]),
+  {
+    ...queue('queue16deep', 'the same with a million messages waiting', '-c 32 -b 16 -q deep --fill 1000000', 16_000, [
+      { phase: 'in', label: 'queue16deep in', like: 'queue16 in' },
+      { phase: 'out', label: 'queue16deep out', like: 'queue16 out' },
+    ]),
+    only: ['ours'],
+  },
   write(1_000, 26),
   write(5_000, 12),
   {

@@ -5,18 +5,42 @@
  *   npx tsx test/rigs/kill.ts --target aqueduct --rounds 200 --seed 1
  *
  * Options: --target aqueduct|aedes-level|mosquitto, --rounds, --seed, --dir (kept), --set KEY=VALUE (one), --messages, --bytes (usual payload), --sync-us (slower syncs, by the preload library), --short (one line),
- * --verbose. Exit 1 on any loss, duplicate, inversion, wrong retained message or lost session.
+ * --verbose, --five (MQTT 5 clients, a shared group, a bridged queue, expiry and delayed wills in the mix). Exit 1 on any loss, duplicate, inversion, wrong retained message or lost session.
  */
 import { mkdtempSync, realpathSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { Bridged } from './lib/bridged.js'
 import { type Load, type Plan, startLoad } from './lib/load.js'
 import { Options, pause } from './lib/options.js'
+import { addCounts, noCounts } from './lib/oracle.js'
 import { buildPreload } from './lib/preload.js'
 import { printTable, total } from './lib/report.js'
 import { Seeded } from './lib/seeded.js'
 import { type Running, type Target, targetNamed } from './lib/target.js'
-import { isClean, type Verdict, World } from './lib/world.js'
+import { Timed } from './lib/timed.js'
+import { type Group, isClean, SUBSCRIBERS, type Verdict, World } from './lib/world.js'
+
+/** What `--five` adds to the usual subscribers. */
+const FIVE_SUBSCRIBERS = [...SUBSCRIBERS, ['five-all-2', [['k/#', 2]]], ['five-some-1', [['k/+/a', 1]]]] as const
+const SHARED = [['$share/g/k/#', 2]] as const
+const GROUPS: readonly Group[] = [
+  {
+    name: 'group',
+    filters: [['k/#', 2]],
+    members: [
+      ['g-1', SHARED],
+      ['g-2', SHARED],
+      ['five-g-3', SHARED],
+    ],
+  },
+]
+
+/** Beside the subscribers: a queue over HTTP, and what is due by time. */
+interface Beside {
+  readonly bridged: Bridged
+  readonly timed: Timed
+}
 
 interface Moment {
   name: string
@@ -42,6 +66,7 @@ class KillRun {
   private readonly messages: number
   private broker: Running
   private readonly env: Record<string, string>
+  private readonly beside: Beside | undefined
   kills = 0
   start_ms: number[] = []
 
@@ -54,8 +79,10 @@ class KillRun {
     messages: number,
     broker: Running,
     env: Record<string, string>,
+    beside: Beside | undefined,
   ) {
     this.env = env
+    this.beside = beside
     this.target = target
     this.dir = dir
     this.random = random
@@ -67,6 +94,8 @@ class KillRun {
 
   async begin(): Promise<void> {
     for (const { subscriber } of this.world.seats) await subscriber.connect(this.broker.port)
+    await this.beside?.bridged.begin(this.broker.http_port)
+    await this.beside?.timed.begin(this.broker.port)
   }
 
   async round(round: number): Promise<{ moment: string; verdict: Verdict }> {
@@ -85,6 +114,7 @@ class KillRun {
       }
     })()
     const port = this.broker.port
+    await this.beside?.timed.before(port, round)
     this.must(await this.load.connect(port), 'publishers')
     const plan: Plan = { round, port, messages: this.messages, limit_ms: 6000, pid: this.broker.pid, ...moment.plan }
     this.must(await this.load.run(plan), 'load')
@@ -105,7 +135,11 @@ class KillRun {
     if (!(await this.everybodyBack(round))) throw new Error('the publishers could not finish')
     await this.world.drain(1500, 30_000)
     const retained_wrong = await this.world.wrongRetained(this.broker.port)
-    return { moment: moment.name, verdict: this.world.close(round, retained_wrong, this.publisher_sessions_lost) }
+    await this.beside?.bridged.drain(this.broker.http_port)
+    const timed = await this.beside?.timed.after(this.broker.port)
+    const verdict = this.world.close(round, retained_wrong, this.publisher_sessions_lost)
+    if (timed !== undefined) addCounts(verdict, { ...noCounts(), ...timed })
+    return { moment: moment.name, verdict }
   }
 
   async end(): Promise<void> {
@@ -139,6 +173,7 @@ class KillRun {
   private async restart(): Promise<void> {
     this.broker = await this.target.start(this.dir, { env: this.env })
     this.start_ms.push(this.broker.start_ms)
+    this.beside?.timed.restarted()
   }
 
   private must(answer: { ok: boolean; error: string }, what: string): void {
@@ -153,10 +188,14 @@ async function main(): Promise<boolean> {
   const messages = o.number('messages', 6000)
   const given = o.text('dir', '')
   const set = o.text('set', '')
-  const target = targetNamed(o.text('target', 'aqueduct'), set === '' ? [] : [set])
+  const five = o.flag('five')
+  const settings = [...(five ? ['http.port=0'] : []), ...(set === '' ? [] : [set])]
+  const target = targetNamed(o.text('target', 'aqueduct'), settings)
   const dir = given === '' ? mkdtempSync(join(tmpdir(), 'rig-kill-')) : given
   const random = new Seeded(seed)
-  const world = new World()
+  const world = five ? new World(FIVE_SUBSCRIBERS, GROUPS) : new World()
+  const beside = five ? { bridged: new Bridged(), timed: new Timed() } : undefined
+  if (beside !== undefined) world.ledger(beside.bridged.ledger)
   const verdicts: Verdict[] = []
   const began = Date.now()
   const sync_us = o.number('sync-us', 0)
@@ -166,10 +205,9 @@ async function main(): Promise<boolean> {
       sync_us > 0
         ? { LD_PRELOAD: buildPreload('preload/files.c', work), FILES_DIR: realpathSync(dir), FILES_SYNC_US: String(sync_us) }
         : {}
-    const load = await startLoad({ publishers: 4, window: 150, bytes: o.number('bytes', 160), mix: [3, 4, 4], seed }, (r) =>
-      world.note(r),
-    )
-    const run = new KillRun(target, dir, random, load, world, messages, await target.start(dir, { env }), env)
+    const shape = { publishers: 4, five: five ? 2 : 0, window: 150, bytes: o.number('bytes', 160), mix: [3, 4, 4], seed } as const
+    const load = await startLoad(shape, (r) => world.note(r))
+    const run = new KillRun(target, dir, random, load, world, messages, await target.start(dir, { env }), env, beside)
     try {
       await run.begin()
       for (let round = 0; round < rounds; round++) {

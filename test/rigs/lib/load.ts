@@ -18,6 +18,8 @@ export interface LoadShape {
   /** Shares of QoS 0, 1 and 2, in any unit. */
   mix: readonly [number, number, number]
   seed: number
+  /** So many of the publishers speak MQTT 5. */
+  five?: number
 }
 
 /** How a run ends. Without `pid` the broker is left alive and the publishers stop at the end of it. */
@@ -195,7 +197,7 @@ class Worker {
   private setUp(shape: LoadShape): void {
     this.shape = shape
     for (let i = 0; i < shape.publishers; i++) {
-      const name = `p${i}`
+      const name = i < shape.publishers - (shape.five ?? 0) ? `p${i}` : `v${i}`
       this.sources.push(new Source(name, shape.mix, shape.seed * 1000 + i))
       this.publishers.push(
         new Publisher(name, shape.bytes, (step, at_ns, id, message) => this.note({ step, at_ns, id, message })),

@@ -44,6 +44,8 @@ export function grantedQos(filters: Filters, topic: string, qos: QoS): QoS | -1 
 /** What one subscriber is owed and what it got, message by message. */
 export class Ledger {
   readonly name: string
+  /** Several take turns: what each gets is in order, all of it together is not. */
+  private readonly shared: boolean
   private readonly filters: Filters
   private readonly granted = new Map<string, QoS | -1>()
   /** Hand-overs per key, of the open rounds. */
@@ -55,8 +57,9 @@ export class Ledger {
   /** Names of the first few failures, for the reader. */
   readonly examples: string[] = []
 
-  constructor(name: string, filters: Filters) {
+  constructor(name: string, filters: Filters, shared = false) {
     this.name = name
+    this.shared = shared
     this.filters = filters
   }
 
@@ -92,6 +95,7 @@ export class Ledger {
       return
     }
     this.counts.delivered++
+    if (this.shared) return
     const top = this.top.get(stream) ?? -1
     if (number < top) {
       this.counts.inverted++

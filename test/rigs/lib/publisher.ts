@@ -3,7 +3,12 @@
  * CONNACK in the original order, with DUP and the same packet identifier, or as PUBREL once a PUBREC was seen [MQTT-4.4.0-1].
  */
 import { MqttClient, type Packet, packet, T } from '../../support/mqtt-client.js'
+import type { Props } from '../../support/mqtt-packets.js'
 import { type Message, payloadOf, stamp_ns } from './message.js'
+import { FIVE } from './subscriber.js'
+
+/** What an MQTT 5 publisher says of each message. */
+const PROPERTIES: Props = { contentType: 'text/plain', userProperties: [['rig', 'kill']] }
 
 /**
  * `sent` is stamped before the bytes leave; `acked` (PUBACK or PUBREC: the broker has promised to keep it) and `done` (PUBACK or
@@ -30,6 +35,8 @@ export class Publisher {
   onDone: (() => void) | undefined
   private readonly record: Recorder
   private readonly bytes: number
+  /** Names that begin with `v` speak MQTT 5. */
+  private readonly five: boolean
   private client: MqttClient | undefined
   private last_id = 0
   private known = false
@@ -37,6 +44,7 @@ export class Publisher {
   constructor(name: string, bytes: number, record: Recorder) {
     this.name = name
     this.bytes = bytes
+    this.five = name.startsWith('v')
     this.record = record
   }
 
@@ -53,6 +61,7 @@ export class Publisher {
       clean: false,
       auto_ack: false,
       timeout_ms: 10_000,
+      ...(this.five ? FIVE : {}),
       onPacket: (p) => this.take(client, p),
     })
     if (client.connack?.code !== 0) throw new Error(`${this.name}: return code ${client.connack?.code}`)
@@ -107,7 +116,8 @@ export class Publisher {
 
   private bytesOf(flight: InFlight, dup: boolean): Buffer {
     const { topic, qos, retain, key } = flight.message
-    return packet.publish(topic, payloadOf(key, this.bytes), { qos, retain, dup, id: flight.id })
+    const five = this.five ? { properties: PROPERTIES } : {}
+    return packet.publish(topic, payloadOf(key, this.bytes), { qos, retain, dup, id: flight.id, ...five })
   }
 
   private take(client: MqttClient, p: Packet): void {

@@ -15,6 +15,9 @@ export interface Heard {
   key: string
 }
 
+/** A session that stays for a day. */
+export const FIVE = { protocol: 5, properties: { sessionExpiryInterval: 86_400 } } as const
+
 export class Subscriber {
   readonly name: string
   readonly filters: Filters
@@ -28,10 +31,13 @@ export class Subscriber {
   private known = false
 
   private readonly clean: boolean
+  private readonly five: boolean
 
-  constructor(name: string, filters: Filters, onHeard: (heard: Heard) => void, clean = false) {
+  /** Clean sessions for names that begin with `clean`, MQTT 5 for those that begin with `five`. */
+  constructor(name: string, filters: Filters, onHeard: (heard: Heard) => void) {
     this.name = name
-    this.clean = clean
+    this.clean = name.startsWith('clean')
+    this.five = name.startsWith('five')
     this.filters = filters
     this.onHeard = onHeard
   }
@@ -53,6 +59,7 @@ export class Subscriber {
       clean: this.clean,
       auto_ack: false,
       timeout_ms: 10_000,
+      ...(this.five ? FIVE : {}),
     })
     if (client.connack?.code !== 0) throw new Error(`${this.name}: return code ${client.connack?.code}`)
     const lost = this.known && !this.clean && !client.connack.present
@@ -71,7 +78,7 @@ export class Subscriber {
     }
     const suback = client.expect(T.SUBACK)
     client.onPacket = (p) => this.take(client, p)
-    client.send(packet.subscribe(1, this.filters))
+    client.send(packet.subscribe(1, this.filters, this.five ? {} : undefined))
     const codes = (await suback).codes
     if (codes.some((code, i) => code !== this.filters[i][1])) throw new Error(`${this.name}: SUBACK ${codes.join(' ')}`)
   }

@@ -48,8 +48,17 @@ interface Seat {
   ledger: Ledger
 }
 
+/** Members of a group: one ledger for all of them. */
+export interface Group {
+  name: string
+  filters: Filters
+  members: readonly (readonly [string, Filters])[]
+}
+
 export class World {
   readonly seats: Seat[]
+  /** One for each subscriber and group, and what was added from outside. */
+  readonly ledgers: Ledger[] = []
   readonly examples: string[] = []
   private sent = new Set<string>()
   /** Acknowledged keys of the open round; true where the promise came before the crash. */
@@ -63,17 +72,26 @@ export class World {
   /** Sees every hand-over and release. */
   onHeard: ((name: string, heard: Heard) => void) | undefined
 
-  /** Subscribers whose name begins with `clean` have clean sessions. */
-  constructor(subscribers: readonly (readonly [string, Filters])[] = SUBSCRIBERS) {
-    this.seats = subscribers.map(([name, filters]) => {
-      const ledger = new Ledger(name, filters)
-      const onHeard = (heard: Heard): void => {
-        this.onHeard?.(name, heard)
-        if (heard.key !== '') ledger.deliver(heard.key)
-      }
-      const subscriber = new Subscriber(name, filters, onHeard, name.startsWith('clean'))
-      return { subscriber, ledger }
-    })
+  constructor(subscribers: readonly (readonly [string, Filters])[] = SUBSCRIBERS, groups: readonly Group[] = []) {
+    this.seats = subscribers.map(([name, filters]) => this.seat(name, filters, this.ledger(new Ledger(name, filters))))
+    for (const { name, filters, members } of groups) {
+      const ledger = this.ledger(new Ledger(name, filters, true))
+      this.seats.push(...members.map(([member, own]) => this.seat(member, own, ledger)))
+    }
+  }
+
+  /** Judges `ledger` with the others at the end of each round. */
+  ledger(ledger: Ledger): Ledger {
+    this.ledgers.push(ledger)
+    return ledger
+  }
+
+  private seat(name: string, filters: Filters, ledger: Ledger): Seat {
+    const onHeard = (heard: Heard): void => {
+      this.onHeard?.(name, heard)
+      if (heard.key !== '') ledger.deliver(heard.key)
+    }
+    return { subscriber: new Subscriber(name, filters, onHeard), ledger }
   }
 
   note(record: StepRecord): void {
@@ -146,9 +164,9 @@ export class World {
   close(round: number, retained_wrong: number, publisher_sessions_lost: number): Verdict {
     const counts = noCounts()
     let sessions = publisher_sessions_lost
-    for (const { subscriber, ledger } of this.seats) {
+    for (const { subscriber } of this.seats) sessions += subscriber.sessions_lost
+    for (const ledger of this.ledgers) {
       addCounts(counts, ledger.close(round, this.acked, this.sent))
-      sessions += subscriber.sessions_lost
       for (const line of ledger.examples.splice(0)) this.example(`round ${round} ${line}`)
     }
     const verdict: Verdict = {
