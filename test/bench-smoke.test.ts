@@ -1,14 +1,18 @@
 /** The benchmark itself works: its C compiles without warnings, its figures add up, its verdicts can be bad. Nothing is timed. */
-import { execFileSync, spawn } from 'node:child_process'
+import { execFile, execFileSync, spawn } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { createServer, type Server, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { buildTools, findCompiler, type Tools } from './bench/build.js'
 import { LoadResult, problemOf, type Run } from './bench/measure.js'
 import { makeTable, median, verdict } from './bench/table.js'
 import { measuredCount, WORKLOADS, type Workload } from './bench/workloads.js'
+import { startTestApp } from './support/broker.js'
+
+const execute = promisify(execFile)
 
 function workload(name: string): Workload {
   const found = WORKLOADS.find((w) => w.name === name)
@@ -137,6 +141,30 @@ describe.runIf(process.platform === 'linux')('the load generator', () => {
     expect(status(['nonsense'])).toBe(2)
   })
 
+  it('sends to a queue, receives and acknowledges, alone and in batches', async (context) => {
+    if (tools === undefined) return context.skip('no C compiler here')
+    const app = await startTestApp()
+    try {
+      const { qload } = tools
+      const take = async (...args: string[]): Promise<LoadResult> => {
+        const { stdout } = await execute(qload, ['http', '-p', String(app.httpPort), '-c', '3', '--settle', '0', ...args])
+        return LoadResult.parse(JSON.parse(stdout))
+      }
+      for (const result of [await take('-n', '50'), await take('-n', '70', '-b', '16', '--fill', '40')]) {
+        expect(problemOf(result)).toBeUndefined()
+        expect(result.in?.messages).toBe(result.out?.messages)
+      }
+      const left = await take('-n', '5')
+      expect([left.in?.messages, left.out?.messages]).toEqual([5, 5])
+      const seen = (await (await fetch(`http://127.0.0.1:${app.httpPort}/v1/queues/bench`)).json()) as {
+        counts: { ready: number }
+      }
+      expect(seen.counts.ready).toBe(40)
+    } finally {
+      await app.close()
+    }
+  })
+
   it('makes appends durable on the bare disk', (context) => {
     if (tools === undefined) return context.skip('no C compiler here')
     const probe = LoadResult.parse(JSON.parse(execFileSync(tools.disk, ['probe', dir, '20'], { encoding: 'utf8' })))
@@ -192,6 +220,16 @@ describe('the table', () => {
     expect(verdict(runs, w, row, 'ours')).toEqual({ text: 'p99.6 1.40, p99.996 1.50 × disk; bar 1.5', met: true })
     expect(verdict(runs, w, row, 'ours-os')).toEqual({ text: 'p99.6 1.00, p99.996 1.40 × echo; bar 1.2', met: false })
     expect(verdict(runs, w, row, 'mosquitto')).toBeUndefined()
+  })
+
+  it('holds the rate of a queue against its bar, and a deep one against a shallow one', () => {
+    const queue = (work: string, per_s: number): Run =>
+      run(work, 'ours', 1, { mode: 'queue', in: { ...phase(9), per_s }, out: { ...phase(9), per_s } })
+    const runs = [queue('queue1', 2_599), queue('queue16', 20_000), queue('queue16deep', 18_000)]
+    const of = (name: string) => verdict(runs, workload(name), workload(name).rows[0]!, 'ours')
+    expect(of('queue1')).toEqual({ text: '2,599/s; bar 2,600/s', met: false })
+    expect(of('queue16')).toEqual({ text: '20,000/s; bar 10,000/s', met: true })
+    expect(of('queue16deep')).toEqual({ text: '0.900 × queue16 in; bar 0.9', met: true })
   })
 
   it('shows a failed run as failed', () => {

@@ -135,7 +135,7 @@ function optionsOf(one: AskedSubscription, identifier: number | undefined): Subs
 /** Why a valid filter is refused, 0 when it is not: named by a setting, too deep, or of a reserved space that nothing here serves. */
 function refusalOf(c: Connection, filter: string): number {
   const { deny_subscribe, max_topic_levels } = c.state.settings
-  if (deny_subscribe.includes(filter)) return Reason.not_authorised
+  if (deny_subscribe.includes(filter)) return Reason.unspecified_error
   if (isServedOnly(filter) && c.state.spaces.of(filter)?.asks === undefined)
     return filter.startsWith('$share/') ? Reason.shared_subscriptions_not_supported : Reason.topic_filter_invalid
   return filterFault(filter, max_topic_levels) === undefined ? 0 : Reason.topic_filter_invalid

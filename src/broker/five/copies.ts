@@ -34,8 +34,7 @@ export function sendCopy5(
   fields.identifiersFrom = IDENTIFIERS_FROM
   fields.alias = 0
   fields.aliasKnown = false
-  // A QoS 2 message is put by until PUBREL; the mqtt package for Node then no longer knows what its alias meant.
-  if (peer.aliasesOut !== null && (first & QOS_2) === 0) return sendAliased(c, peer, m)
+  if (peer.aliasesOut !== null) return sendAliased(c, peer, m, (first & QOS_2) !== 0)
   return sent(c, writePublish5(c.output, m, fields, peer.packetBytesMax))
 }
 
@@ -49,16 +48,19 @@ export function sendInbound5(c: Connection, peer: Peer, m: Inbound, retain: bool
   return true
 }
 
-/** With an alias for the topic: one that the client knows, or the next one, or none. */
-function sendAliased(c: Connection, peer: Peer, m: MessageView): boolean {
+/**
+ * With an alias for the topic: one that the client knows, or the next one, or none. `named`: the topic goes with it all the same. So at QoS 2, where a
+ * client puts the message by until PUBREL, and the mqtt package for Node then no longer knows what an alias meant.
+ */
+function sendAliased(c: Connection, peer: Peer, m: MessageView, named: boolean): boolean {
   const aliases = peer.aliasesOut
   const topic = c.state.routes.topics.intern(m.buffer, m.bodyStart + 2, m.payloadStart - fields.gap)
   if (aliases !== null && topic !== undefined) {
-    fields.alias = aliases.of(topic)
-    fields.aliasKnown = fields.alias > 0
-    if (fields.alias === 0) fields.alias = aliases.next
+    const known = aliases.of(topic)
+    fields.alias = known > 0 ? known : aliases.next
+    fields.aliasKnown = known > 0 && !named
     if (writePublish5(c.output, m, fields, peer.packetBytesMax)) {
-      if (fields.alias > 0 && !fields.aliasKnown) aliases.sent(topic)
+      if (fields.alias > 0 && known === 0) aliases.sent(topic)
       return true
     }
     // The alias itself may be what makes it too large.
