@@ -54,7 +54,10 @@ export function handlePacket(c: Connection, frame: Frame, buf: Buffer, packetSta
       guarded(c, () => handleUnsubscribe(c, buf, frame))
       return
     case PINGREQ:
-      if (frame.bodyEnd !== frame.bodyStart) break
+      if (frame.bodyEnd !== frame.bodyStart) {
+        c.fault(Reason.malformed_packet, 'PINGREQ with a body')
+        return
+      }
       if (c.state.hooks.listens('ping')) c.state.hooks.emit('ping', { cmd: 'pingreq' }, c)
       c.answer(PINGRESP << 16, 0)
       return
@@ -69,7 +72,7 @@ export function handlePacket(c: Connection, frame: Frame, buf: Buffer, packetSta
       })
       return
   }
-  // A second CONNECT [MQTT-3.1.0-2], a packet that only servers send, or one with bytes that it may not have.
+  // A second CONNECT [MQTT-3.1.0-2], or a packet that only servers send.
   c.fault(Reason.protocol_error, `packet type ${frame.type} is not allowed here`)
 }
 
@@ -101,7 +104,7 @@ function handleAck(c: Connection, frame: Frame, buf: Buffer): void {
   const { type } = frame
   const packetId = readAck(buf, frame, c.version ?? 4)
   if (packetId < 0) {
-    c.fault(Reason.malformed_packet, 'malformed acknowledgement')
+    c.fault(ackReason(), 'malformed acknowledgement')
     return
   }
   if (type === PUBREL) {

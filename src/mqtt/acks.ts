@@ -37,12 +37,14 @@ export function readAck(buf: Buffer, frame: Frame, version: number): number {
   const start = frame.bodyStart
   const length = frame.bodyEnd - start
   reason = 0
-  if (length !== 2 && !(version === 5 && length > 2 && readReason(buf, frame))) return -1
-  const packetId = (buf[start] << 8) | buf[start + 1]
-  return packetId === 0 ? -1 : packetId
+  const isWhole = length === 2 || (version === 5 && length > 2 && readReason(buf, frame))
+  const packetId = isWhole ? (buf[start] << 8) | buf[start + 1] : 0
+  if (packetId > 0) return packetId
+  if (reason < Reason.unspecified_error || isWhole) reason = Reason.malformed_packet
+  return -1
 }
 
-/** Reason code of the ack last read; 0 (success) where it carried none. */
+/** Reason code of the ack last read; 0 (success) where it carried none. Behind -1: what to disconnect with. */
 export function ackReason(): number {
   return reason
 }
@@ -51,9 +53,10 @@ function readReason(buf: Buffer, frame: Frame): boolean {
   const code = buf[frame.bodyStart + 2]
   const known = frame.type === PUBACK || frame.type === PUBREC ? ACK_REASONS : RELEASE_REASONS
   if (known[code] === 0) return false
-  reason = code
   // With a length of 3 there is no property length [MQTT 5.0 3.4.2.2.1].
-  return frame.bodyEnd - frame.bodyStart === 3 || areProperties(buf, frame)
+  if (frame.bodyEnd - frame.bodyStart > 3 && !areProperties(buf, frame)) return false
+  reason = code
+  return true
 }
 
 function areProperties(buf: Buffer, frame: Frame): boolean {
@@ -62,7 +65,8 @@ function areProperties(buf: Buffer, frame: Frame): boolean {
     readPropertyBlock(reader, frame.type)
     return reader.left === 0
   } catch (fault) {
-    if (fault instanceof PacketFault) return false
-    throw fault
+    if (!(fault instanceof PacketFault)) throw fault
+    reason = fault.reason
+    return false
   }
 }
