@@ -17,7 +17,9 @@ const may = {
   http: ['metrics', 'core'],
   plugins: ['broker', 'queue', 'store', 'topics', 'core'],
   operations: ['plugins', 'broker', 'queue', 'store', 'topics', 'core'],
-  cli: ['config', 'core'],
+  client: ['core'],
+  // The commands speak to a server as any program does; the broker itself is loaded by main.ts where it is needed.
+  cli: ['client', 'config', 'core'],
 }
 
 /** Doors that know another room's shapes and call nothing of it. */

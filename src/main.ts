@@ -1,11 +1,8 @@
 #!/usr/bin/env node
 /** The process: arguments, settings, the application, signals. One process, never a child. */
-import { jsonLog } from './cli/log.js'
 import { type Actions, run } from './cli/program.js'
+import { processTerminal } from './cli/terminal.js'
 import type { Settings } from './config/schema.js'
-
-const out = (text: string) => void process.stdout.write(text)
-const err = (text: string) => void process.stderr.write(text)
 
 /** Resolves at the first SIGTERM or SIGINT. Later ones are ignored: npm and the terminal both deliver one Ctrl-C. */
 function stopSignal(): Promise<NodeJS.Signals> {
@@ -21,6 +18,7 @@ process.stderr.on('error', () => {})
 
 const actions: Actions = {
   async serve(settings: Settings): Promise<number> {
+    const { jsonLog } = await import('./cli/log.js')
     const log = jsonLog(settings.log.level)
     // With every listener off nothing else would keep the process alive until it is told to stop.
     const alive = setInterval(() => {}, 2 ** 30)
@@ -52,7 +50,7 @@ const actions: Actions = {
   },
 }
 
-const code = await run(process.argv.slice(2), process.env, actions, { out, err })
+const code = await run(process.argv.slice(2), process.env, actions, processTerminal(process))
 // Not process.exit alone: text for a pipe may still be waiting in this process.
 process.exitCode = code
 process.stdout.write('', () => process.stderr.write('', () => process.exit(code)))

@@ -3,6 +3,7 @@ import packageJson from '../package.json' with { type: 'json' }
 import { type Actions, run } from '../src/cli/program.js'
 import type { Settings } from '../src/config/schema.js'
 import { AqueductError, type ErrorCode } from '../src/core/errors.js'
+import { TestTerminal } from './support/terminal.js'
 
 interface Ran {
   readonly code: number
@@ -13,8 +14,6 @@ interface Ran {
 }
 
 async function aqueduct(line: string, env: Record<string, string> = {}, fail?: Error): Promise<Ran> {
-  let out = ''
-  let err = ''
   const served: Settings[] = []
   const imported: string[] = []
   const actions: Actions = {
@@ -28,9 +27,9 @@ async function aqueduct(line: string, env: Record<string, string> = {}, fail?: E
       return { sessions: 3, messages: 20, retained: 5, wills: 1 }
     },
   }
-  const write = { out: (text: string) => void (out += text), err: (text: string) => void (err += text) }
-  const code = await run(line === '' ? [] : line.split(' '), env, actions, write)
-  return { code, out, err, served, imported }
+  const terminal = new TestTerminal()
+  const code = await run(line === '' ? [] : line.split(' '), env, actions, terminal)
+  return { code, out: terminal.output, err: terminal.complaints, served, imported }
 }
 
 describe('aqueduct serve', () => {

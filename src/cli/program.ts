@@ -2,14 +2,17 @@
  * The command line: which commands and flags there are, and nothing of what they do. What they do is passed in, so that this room
  * needs only settings, and `--help` or a bad setting never loads the broker.
  *
- * Exit codes: 0 done; 1 the program could not start or stop as it should; 2 wrong usage or a wrong setting.
+ * Exit codes are in `exit.ts`.
  */
-import { Command, CommanderError } from 'commander'
+import { Command } from 'commander'
 import { type Environment, loadSettings } from '../config/load.js'
 import { effectiveToml } from '../config/print.js'
 import { type Settings, table } from '../config/schema.js'
-import { AqueductError } from '../core/errors.js'
 import { version } from '../core/version.js'
+import { endingOf } from './exit.js'
+import { addQueue } from './queue.js'
+import { addReceive } from './receive.js'
+import type { Terminal } from './terminal.js'
 
 export interface Actions {
   /** Runs the broker until it is told to stop; returns the exit code. */
@@ -25,19 +28,13 @@ export interface Imported {
   readonly wills: number
 }
 
-/** Where the program writes: results to `out`, complaints to `err`. */
-export interface Output {
-  out(text: string): void
-  err(text: string): void
-}
-
 interface Flags {
   readonly config?: string
   readonly set?: readonly string[]
 }
 
 /** Runs one command line (without the names of node and the script) and returns the exit code. Never throws. */
-export async function run(argv: readonly string[], env: Environment, actions: Actions, output: Output): Promise<number> {
+export async function run(argv: readonly string[], env: Environment, actions: Actions, terminal: Terminal): Promise<number> {
   let exit = 0
   const load = ({ config: file, set }: Flags) => loadSettings({ file, env, set })
 
@@ -46,7 +43,7 @@ export async function run(argv: readonly string[], env: Environment, actions: Ac
     .version(version(), '--version', 'print the version')
     .helpOption('-h, --help', 'print help for a command')
     .exitOverride()
-    .configureOutput({ writeOut: output.out, writeErr: output.err })
+    .configureOutput({ writeOut: (text) => terminal.out(text), writeErr: (text) => terminal.err(text) })
     .showHelpAfterError('(aqueduct --help lists the commands)')
 
   withSettings(program.command('serve'))
@@ -61,21 +58,27 @@ export async function run(argv: readonly string[], env: Environment, actions: Ac
     .action(async (folder: string, flags: Flags) => {
       const { sessions, messages, retained, wills } = await actions.importAedes(folder, load(flags).settings)
       const counts = [`${sessions} sessions`, `${messages} queued messages`, `${retained} retained messages`, `${wills} wills`]
-      output.out(`imported ${counts.join(', ')} from ${folder}\n`)
+      terminal.out(`imported ${counts.join(', ')} from ${folder}\n`)
     })
 
   withSettings(program.command('config'))
     .description('print the settings in effect, as a settings file')
     .action((flags: Flags) => {
       const { settings, origins } = load(flags)
-      output.out(effectiveToml(table, settings, origins))
+      terminal.out(effectiveToml(table, settings, origins))
     })
+
+  const world = { env, terminal, ends: (code: number) => void (exit = code) }
+  addQueue(program, world)
+  addReceive(program, world)
 
   try {
     await program.parseAsync([...argv], { from: 'user' })
     return exit
   } catch (error) {
-    return exitCodeFor(error, output)
+    const { exit: code, text } = endingOf(error)
+    if (text !== '') terminal.err(text)
+    return code
   }
 }
 
@@ -84,16 +87,4 @@ function withSettings(command: Command): Command {
   return command
     .option('-c, --config <file>', 'read settings from a TOML file')
     .option('-s, --set <key=value>', 'change one setting; may be given again', collect)
-}
-
-/** Says on `err` what went wrong, in one sentence wherever the cause is known, and returns the exit code that goes with it. */
-function exitCodeFor(error: unknown, output: Output): number {
-  // Commander has written its own message, or the help or version that was asked for.
-  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2
-  if (error instanceof AqueductError) {
-    output.err(`aqueduct: ${error.message}\n`)
-    return error.code === 'bad_setting' ? 2 : 1
-  }
-  output.err(`aqueduct: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`)
-  return 1
 }

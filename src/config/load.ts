@@ -23,6 +23,9 @@ const PREFIX = 'AQUEDUCT_'
 // Kubernetes puts these into every pod when a service is called "aqueduct"; they are not ours and no typing mistake.
 const SERVICE_LINK = /^AQUEDUCT_(PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?|SERVICE_(HOST|PORT(_[A-Z0-9_]+)?))$/
 
+/** Where the commands find a running server; no setting of one. */
+const NO_SETTINGS: ReadonlySet<string> = new Set(['AQUEDUCT_URL'])
+
 /** `store.path` is `AQUEDUCT_STORE_PATH`. */
 export const variableOf = (key: string): string => PREFIX + key.toUpperCase().replaceAll('.', '_')
 
@@ -78,7 +81,7 @@ function fromEnvironment(of: Table, env: Environment): Entry[] {
     if (setting.secret) files.set(`${variableOf(key)}_FILE`, key)
   }
   return Object.entries(env).flatMap(([origin, value]): Entry[] => {
-    if (!origin.startsWith(PREFIX) || value === undefined || value === '') return []
+    if (!origin.startsWith(PREFIX) || value === undefined || value === '' || NO_SETTINGS.has(origin)) return []
     const fileOf = files.get(origin)
     if (fileOf !== undefined) {
       if (env[variableOf(fileOf)]) {

@@ -39,3 +39,14 @@ export const systemClock: Clock = {
     return { cancel: () => clearInterval(handle) }
   },
 }
+
+/** The same, for a program that may have nothing else to do than wait: a timer of `after` keeps the process alive. */
+export const holdingClock: Clock = {
+  now: () => Date.now(),
+  uptime_ms: () => performance.now(),
+  after(delay_ms, fn) {
+    const handle = setTimeout(fn, Math.min(Math.max(0, delay_ms), TIMER_MS_MAX))
+    return { cancel: () => clearTimeout(handle) }
+  },
+  every: (period_ms, fn) => systemClock.every(period_ms, fn),
+}

@@ -1,0 +1,32 @@
+/** Sends messages that were put together by `batchesOf`. */
+import type { QueueApi } from '../client/api.js'
+import { bytesOf, type NewMessage, type SentShape } from '../client/shapes.js'
+import { BATCH_BYTES, sizeOf } from './lines.js'
+
+export interface BatchSent {
+  readonly dropped: number
+  readonly duplicates: number
+}
+
+export async function sendBatch(
+  api: QueueApi,
+  queue: string,
+  messages: readonly NewMessage[],
+  signal?: AbortSignal,
+): Promise<BatchSent> {
+  const { messages: results } = await send(api, queue, messages, signal)
+  return {
+    dropped: results.filter((m) => m.dropped === true).length,
+    duplicates: results.filter((m) => m.duplicate === true).length,
+  }
+}
+
+function send(api: QueueApi, queue: string, messages: readonly NewMessage[], signal?: AbortSignal): Promise<SentShape> {
+  const [first] = messages
+  // Too large for the JSON that a server reads, but perhaps not for the queue: raw bytes are bounded by the queue alone.
+  if (messages.length === 1 && first !== undefined && sizeOf(first) > BATCH_BYTES) {
+    const { body: _, encoding: __, ...attributes } = first
+    return api.sendBytes(queue, bytesOf(first), attributes, signal)
+  }
+  return api.send(queue, messages, signal)
+}
