@@ -78,6 +78,8 @@ class Loop implements Consumer {
   private readonly stopping = new AbortController()
   private stopped: Promise<void> | undefined
   private refusal: unknown
+  /** When there was last something to do, on the uptime clock. */
+  private busy_ms: number
   /** Called when a job is over. */
   private onOver: (() => void) | undefined
 
@@ -86,6 +88,7 @@ class Loop implements Consumer {
     this.handler = handler
     this.o = o
     this.clock = clock
+    this.busy_ms = clock.uptime_ms()
     this.backOff = new BackOff(RECEIVE_FIRST_MS, RECEIVE_MOST_MS, random)
     const trouble = (error: unknown): void => this.trouble(error)
     this.leases = new Leases(source, clock, o.lease_ms, this.jobs, {
@@ -121,7 +124,7 @@ class Loop implements Consumer {
   private async receiving(): Promise<void> {
     const { signal } = this.stopping
     const { concurrency, limit, max_batch, lease_ms, idle_ms } = this.o
-    let busy_ms = this.clock.uptime_ms()
+    const wait_ms = Math.min(this.o.wait_ms, idle_ms)
     while (!signal.aborted && this.counts.received < limit) {
       const max = Math.min(concurrency - this.jobs.size, limit - this.counts.received, max_batch)
       if (max <= 0) {
@@ -129,19 +132,14 @@ class Loop implements Consumer {
         continue
       }
       const began_ms = this.clock.uptime_ms()
-      if (this.jobs.size > 0) busy_ms = began_ms
-      const left_ms = busy_ms + idle_ms - began_ms
-      if (left_ms <= 0) return
-      const wait_ms = Math.min(this.o.wait_ms, Math.ceil(left_ms))
       try {
         const messages = await this.source.receive({ max, wait_ms, lease_ms, signal })
         for (const message of messages) this.begin(message)
-        if (messages.length > 0) {
-          this.backOff.reset()
-          busy_ms = this.clock.uptime_ms()
-        }
+        const now = this.clock.uptime_ms()
+        if (messages.length > 0) this.backOff.reset()
+        else if (this.jobs.size === 0 && now - this.busy_ms >= idle_ms) return
         // Nothing, before the wait was over: the server is closing, or waits for nobody. Do not ask it without a pause.
-        else if (this.clock.uptime_ms() - began_ms < wait_ms / 2) await this.pause(this.backOff.next())
+        else if (now - began_ms < wait_ms / 2) await this.pause(this.backOff.next())
       } catch (error) {
         if (signal.aborted) return
         this.trouble(error)
@@ -185,6 +183,7 @@ class Loop implements Consumer {
   private over(job: Job, how: 'acknowledged' | 'failed' | 'returned' | 'lost'): void {
     this.counts[how]++
     this.jobs.delete(job)
+    this.busy_ms = this.clock.uptime_ms()
     this.counts.running = this.jobs.size
     this.onOver?.()
   }

@@ -45,14 +45,17 @@ export class Http {
   /** `path` begins with a slash; names in it are already encoded. */
   async call<T>(method: string, path: string, o: Call = {}): Promise<Answered<T>> {
     const limit_ms = o.limit_ms ?? LIMIT_MS
-    const late = new AbortController()
-    const timer = this.clock.after(limit_ms, () => late.abort())
-    const ended = o.signal === undefined ? late.signal : AbortSignal.any([o.signal, late.signal])
+    // Not AbortSignal.any: a signal that outlives many requests would remember each of them.
+    const ended = new AbortController()
+    const end = (): void => ended.abort()
+    const timer = this.clock.after(limit_ms, end)
+    o.signal?.addEventListener('abort', end)
+    if (o.signal?.aborted === true) end()
     try {
       const response = await fetch(`${this.url}${path}${queryOf(o.query)}`, {
         method,
         headers: { ...this.headers, accept: 'application/json', ...(o.body === undefined ? {} : { 'content-type': typeOf(o) }) },
-        signal: ended,
+        signal: ended.signal,
         redirect: 'error',
         ...(o.body === undefined ? {} : { body: bytesOf(o.body) }),
       })
@@ -62,11 +65,12 @@ export class Http {
       if (error instanceof RequestError) throw error
       // The caller's own abort is no fault of the server: it gets back what it aborted with.
       o.signal?.throwIfAborted()
-      if (late.signal.aborted)
+      if (ended.signal.aborted)
         throw new RequestError('timed_out', 0, `${this.url} did not answer within ${Math.round(limit_ms / 1000)} s.`)
       throw new RequestError('server_away', 0, `Nothing answers at ${this.url}: ${reasonOf(error)}.`, { cause: error })
     } finally {
       timer.cancel()
+      o.signal?.removeEventListener('abort', end)
     }
   }
 
