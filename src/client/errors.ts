@@ -1,10 +1,7 @@
 /**
- * What a caller of another process's Aqueduct can be told. The codes are the server's own (`queue_not_found`, `attribute_invalid`, …) and two that
- * no server can send.
+ * What a caller of another process's Aqueduct can be told. The codes are the server's own (`queue_not_found`, `attribute_invalid`, …) and three that
+ * no server sends: `server_away` (nothing, or not an Aqueduct, answered), `timed_out` (it did not answer in time), `url_invalid`.
  */
-
-/** `server_away`: nothing, or not an Aqueduct, answered. `timed_out`: it did not answer in time. */
-export type AwayCode = 'server_away' | 'timed_out'
 
 /** A request that was refused or that nobody answered. `message` is a sentence a user can act on, where there is one the server's own. */
 export class RequestError extends Error {
