@@ -9,10 +9,16 @@ import { type Environment, loadSettings } from '../config/load.js'
 import { effectiveToml } from '../config/print.js'
 import { type Settings, table } from '../config/schema.js'
 import { version } from '../core/version.js'
+import { addBridge } from './bridge.js'
 import { endingOf } from './exit.js'
+import { addExport } from './export.js'
+import { addImport } from './import.js'
+import { addPublish } from './publish.js'
 import { addQueue } from './queue.js'
 import { addReceive } from './receive.js'
+import { addSession } from './session.js'
 import type { Terminal } from './terminal.js'
+import { addTrace } from './trace.js'
 
 export interface Actions {
   /** Runs the broker until it is told to stop; returns the exit code. */
@@ -69,8 +75,7 @@ export async function run(argv: readonly string[], env: Environment, actions: Ac
     })
 
   const world = { env, terminal, ends: (code: number) => void (exit = code) }
-  addQueue(program, world)
-  addReceive(program, world)
+  for (const add of [addQueue, addBridge, addSession, addPublish, addReceive, addTrace, addExport, addImport]) add(program, world)
 
   try {
     await program.parseAsync([...argv], { from: 'user' })

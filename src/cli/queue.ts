@@ -5,6 +5,7 @@ import { attributeHelp, parseAttributes } from './attributes.js'
 import { Context, group, type ServerFlags, serverCommand, type World } from './context.js'
 import { DONE, Ending, FAILED, NOTHING } from './exit.js'
 import { addQueueMessages } from './queue-messages.js'
+import { addQueueMoves } from './queue-moves.js'
 import { card, table } from './table.js'
 import { bytesText } from './text.js'
 
@@ -82,6 +83,7 @@ export function addQueue(program: Command, world: World): void {
     })
 
   addQueueMessages(queue, world)
+  addQueueMoves(queue, world)
 }
 
 function listTable(queues: readonly QueueShape[]): string {

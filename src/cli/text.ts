@@ -56,5 +56,10 @@ export function bytesText(bytes: number): string {
   return `${unit === 0 || value >= 100 ? Math.round(value) : value.toFixed(1)} ${UNITS[unit]}`
 }
 
+/** `2026-11-25 10:00:00`, UTC; empty for none. */
+export function momentText(ms: number | null): string {
+  return ms === null ? '' : new Date(ms).toISOString().slice(0, 19).replace('T', ' ')
+}
+
 /** `1 message`, `2 messages`. */
 export const counted = (n: number, word: string): string => `${n.toLocaleString('en')} ${word}${n === 1 ? '' : 's'}`

@@ -1,14 +1,23 @@
 /** The HTTP API as functions: one for each request, in the server's own shapes. */
-import { RequestError } from './errors.js'
 import { type Http, part } from './http.js'
-import type { NewMessage, QueueShape, ReceivedShape, SentShape, SettledShape } from './shapes.js'
+import { allOf, noneAt404 } from './lists.js'
+import type {
+  NewMessage,
+  Peeked,
+  PeekQuery,
+  QueueShape,
+  ReceivedShape,
+  RedrivenShape,
+  SentShape,
+  SettledShape,
+} from './shapes.js'
 
 export const BATCH_TYPE = 'application/vnd.aqueduct+json'
 
+/** What walks over a whole queue may take this long. */
+const LONG_MS = 600_000
 /** What a long poll may take beyond its wait. */
 const ANSWER_MS = 10_000
-/** Things in one page of a list. */
-const PAGE = 1000
 
 export class QueueApi {
   private readonly http: Http
@@ -18,16 +27,8 @@ export class QueueApi {
   }
 
   /** All of them, or those whose name begins with `prefix`. */
-  async all(prefix?: string): Promise<QueueShape[]> {
-    const all: QueueShape[] = []
-    let after: string | undefined
-    do {
-      const query = { after, prefix, limit: PAGE }
-      const { body } = await this.http.call<{ queues: QueueShape[]; next: string | null }>('GET', '/v1/queues', { query })
-      all.push(...body.queues)
-      after = body.next ?? undefined
-    } while (after !== undefined)
-    return all
+  all(prefix?: string): Promise<QueueShape[]> {
+    return allOf<'queues', QueueShape>(this.http, 'queues', prefix)
   }
 
   async get(queue: string): Promise<QueueShape> {
@@ -84,6 +85,25 @@ export class QueueApi {
     return body.messages
   }
 
+  /** A page of what is in it, in the order in which it would be received. Takes nothing. */
+  async peek(queue: string, o: PeekQuery): Promise<Peeked> {
+    return (await this.http.call<Peeked>('GET', pathOf(queue, 'peek'), { query: { ...o } })).body
+  }
+
+  async purge(queue: string): Promise<{ readonly purged: number }> {
+    return (await this.http.call<{ purged: number }>('POST', pathOf(queue, 'purge'), { limit_ms: LONG_MS })).body
+  }
+
+  /** Sends dead letters home, at most `max`. */
+  async redrive(queue: string, o: { max?: number; key?: string | undefined }): Promise<RedrivenShape> {
+    return (await this.http.call<RedrivenShape>('POST', pathOf(queue, 'redrive'), { body: o, limit_ms: LONG_MS })).body
+  }
+
+  /** Makes messages that were acknowledged and kept receivable again. */
+  async seek(queue: string, o: { time?: number | undefined; id?: string | undefined }): Promise<{ readonly replayed: number }> {
+    return (await this.http.call<{ replayed: number }>('POST', pathOf(queue, 'seek'), { body: o, limit_ms: LONG_MS })).body
+  }
+
   async settle(
     queue: string,
     verb: 'ack' | 'nack' | 'extend',
@@ -98,9 +118,4 @@ export class QueueApi {
 
 function pathOf(queue: string, ...more: string[]): string {
   return `/v1/queues/${[part(queue), ...more].join('/')}`
-}
-
-function noneAt404(error: unknown): undefined {
-  if (error instanceof RequestError && error.status === 404) return undefined
-  throw error
 }

@@ -89,10 +89,10 @@ export class Http {
   }
 }
 
-/** A name as one part of a path. Throws for the three that no path can carry: an address swallows them, and another thing would be meant. */
+/** A name as one part of a path. Throws for the three that an address swallows: another thing would be meant. */
 export function part(name: string): string {
   if (name === '' || name === '.' || name === '..')
-    throw new RequestError('name_invalid', 400, `${JSON.stringify(name)} is no name of anything.`)
+    throw new RequestError('name_invalid', 400, `${JSON.stringify(name)} cannot be part of an address.`)
   return encodeURIComponent(name)
 }
 

@@ -41,6 +41,82 @@ export interface ReceivedShape extends Payload {
   readonly expires_at?: number
 }
 
+export interface PeekQuery {
+  readonly limit: number
+  /** Parted by commas. */
+  readonly states?: string | undefined
+  /** The `next` of the page before. */
+  readonly after?: string | undefined
+}
+
+export interface SeenShape extends Payload {
+  readonly id: string
+  readonly state: string
+  readonly topic: string
+  readonly attempts: number
+  readonly key?: string
+  readonly priority: number
+  readonly accepted_at: number
+  readonly expires_at?: number
+  readonly until?: number
+  readonly origin?: string
+  readonly died_at?: number
+}
+
+export interface Peeked {
+  readonly messages: readonly SeenShape[]
+  readonly next: string | null
+}
+
+export interface RedrivenShape {
+  readonly moved: number
+  readonly homeless: number
+  readonly full: boolean
+}
+
+export interface BridgeShape {
+  readonly name: string
+  readonly filter: string
+  readonly queue: string
+  readonly source: string
+  readonly counts: Readonly<Record<string, number>>
+  readonly [field: string]: unknown
+}
+
+export interface SessionShape {
+  readonly client: string
+  readonly connected: boolean
+  readonly remote: string | null
+  readonly version: string
+  readonly durable: boolean
+  readonly subscriptions: number
+  readonly waiting: number
+  readonly in_flight: number
+  readonly bytes: number
+  readonly dead: number
+  readonly expires_at: number | null
+}
+
+export interface SessionDetail extends SessionShape {
+  readonly filters: readonly { readonly filter: string; readonly qos: number }[]
+  /** When the oldest message that it has not acknowledged was accepted. */
+  readonly oldest_at: number | null
+}
+
+export interface BoxedShape extends Payload {
+  readonly id: string
+  readonly topic: string
+  readonly qos: number
+  readonly retain: boolean
+  readonly accepted_at: number
+  readonly expires_at?: number
+}
+
+export interface TraceShape {
+  readonly id: string
+  readonly [field: string]: unknown
+}
+
 export interface SettledShape {
   readonly results: readonly { readonly receipt: string; readonly ok: boolean; readonly code?: string }[]
 }
