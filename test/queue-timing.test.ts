@@ -50,7 +50,7 @@ describe('a receipt', () => {
 })
 
 class Alarm implements Due {
-  dueSlot = -1
+  slot = -1
   dueAt = 0
   readonly rang: number[] = []
   next: (now: number) => number = () => Number.POSITIVE_INFINITY

@@ -22,8 +22,8 @@ import type { BrokerSettings } from './settings.js'
 import { isServedOnly, type Spaces } from './spaces.js'
 import type { BrokerStats } from './stats.js'
 
-/** Sessions that end in one turn, and in one commit at a start. */
-const ENDS_PER_TURN = 1_000
+/** Sessions that end in one turn (a few milliseconds), and in one commit at a start. */
+const ENDS_PER_TURN = 250
 
 export interface OpenedSession {
   readonly session: Session

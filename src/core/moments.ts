@@ -1,6 +1,7 @@
 /**
  * Things that come due at a moment on the wall clock, the earliest first: a binary heap in which each thing knows its place, so that a moment can be
- * moved or taken back. It has no timer; who owns it looks from time to time. So a step of the clock moves what is due by the step and nothing else.
+ * moved or taken back. It has no timer: who owns it looks from time to time, or arms one for the first. A step of the clock moves
+ * what is due by the step and nothing else.
  *
  * Always true: a thing is in here at most once; its `slot` is its place, -1 when it is not in here; nothing is earlier than the first.
  */
@@ -16,6 +17,11 @@ export class Moments<T extends Moment> {
 
   get size(): number {
     return this.heap.length
+  }
+
+  /** The earliest. */
+  get first(): T | undefined {
+    return this.heap[0]
   }
 
   /** The earliest, if it is due at `now`. */

@@ -67,7 +67,7 @@ export class OrderedQueue implements Due {
   readonly state: OrderedState
   /** Called when something can be received and nothing could before. Set by a consumer that takes with `lease`. */
   onReady: (() => void) | null = null
-  dueSlot = -1
+  slot = -1
   dueAt = 0
   private readonly shared: Shared
   private readonly polls: Polls

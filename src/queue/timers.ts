@@ -6,13 +6,12 @@
  * time of arming, and never further away than a minute, so that a step of the clock shows within that.
  */
 import type { Clock, Timer } from '../core/clock.js'
+import { type Moment, Moments } from '../core/moments.js'
 
-/** Something with due moments. The fields are the heap's own. */
-export interface Due {
+/** Something with due moments. The fields are the timers' own. */
+export interface Due extends Moment {
   /** Does what is due at `now`; returns the next moment (milliseconds since 1970) or Infinity. */
   due(now: number): number
-  /** Place in the heap, -1 when it waits for nothing. */
-  dueSlot: number
   dueAt: number
 }
 
@@ -20,7 +19,7 @@ const ARM_MS_MAX = 60_000
 
 export class DueTimers {
   private readonly clock: Clock
-  private readonly heap: Due[] = []
+  private readonly moments = new Moments<Due>()
   private timer: Timer | null = null
   private armedFor = Number.POSITIVE_INFINITY
   private closed = false
@@ -33,21 +32,11 @@ export class DueTimers {
   /** `item` wants to be called at `at`; Infinity: not at all. Replaces what it wanted before. */
   set(item: Due, at: number): void {
     if (at === Number.POSITIVE_INFINITY) {
-      if (item.dueSlot >= 0) this.remove(item)
+      this.moments.delete(item)
       return
     }
-    if (item.dueSlot < 0) {
-      item.dueAt = at
-      item.dueSlot = this.heap.length
-      this.heap.push(item)
-      this.up(item.dueSlot)
-    } else if (at < item.dueAt) {
-      item.dueAt = at
-      this.up(item.dueSlot)
-    } else if (at > item.dueAt) {
-      item.dueAt = at
-      this.down(item.dueSlot)
-    }
+    item.dueAt = at
+    this.moments.place(item)
     if (!this.running) this.arm()
   }
 
@@ -58,8 +47,8 @@ export class DueTimers {
   }
 
   private arm(): void {
-    if (this.closed || this.heap.length === 0) return
-    const at = this.heap[0].dueAt
+    const at = this.moments.first?.dueAt
+    if (this.closed || at === undefined) return
     if (this.timer !== null && this.armedFor <= at) return
     this.timer?.cancel()
     const now = this.clock.now()
@@ -76,9 +65,8 @@ export class DueTimers {
     this.running = true
     // Each item once: one that asks for `now` again has more than a turn's worth of work and comes back in the next turn.
     const ready: Due[] = []
-    while (this.heap.length > 0 && this.heap[0].dueAt <= now) {
-      const item = this.heap[0]
-      this.remove(item)
+    for (let item = this.moments.firstDue(now); item !== undefined; item = this.moments.firstDue(now)) {
+      this.moments.delete(item)
       ready.push(item)
     }
     try {
@@ -87,47 +75,5 @@ export class DueTimers {
       this.running = false
       this.arm()
     }
-  }
-
-  private remove(item: Due): void {
-    const slot = item.dueSlot
-    const last = this.heap.pop() as Due
-    item.dueSlot = -1
-    if (last === item) return
-    this.heap[slot] = last
-    last.dueSlot = slot
-    this.up(slot)
-    this.down(last.dueSlot)
-  }
-
-  private up(slot: number): void {
-    const heap = this.heap
-    const item = heap[slot]
-    while (slot > 0) {
-      const parent = (slot - 1) >> 1
-      const above = heap[parent]
-      if (above.dueAt <= item.dueAt) break
-      heap[slot] = above
-      above.dueSlot = slot
-      slot = parent
-    }
-    heap[slot] = item
-    item.dueSlot = slot
-  }
-
-  private down(slot: number): void {
-    const heap = this.heap
-    const item = heap[slot]
-    for (;;) {
-      let child = 2 * slot + 1
-      if (child >= heap.length) break
-      if (child + 1 < heap.length && heap[child + 1].dueAt < heap[child].dueAt) child++
-      if (heap[child].dueAt >= item.dueAt) break
-      heap[slot] = heap[child]
-      heap[slot].dueSlot = slot
-      slot = child
-    }
-    heap[slot] = item
-    item.dueSlot = slot
   }
 }
