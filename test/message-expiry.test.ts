@@ -160,6 +160,51 @@ test('a message that was sent, and not acknowledged, does not come again when it
   expect(await delivered(back)).toEqual([])
 })
 
+test('of QoS 2 only the handshake goes on, so that the identifier means nothing to the client any more', async () => {
+  await start()
+  const away = () => MqttClient.connect(b.port, { client_id: 'dev', clean: false, auto_ack: false })
+  const first = await away()
+  await first.subscribe(['t', 2])
+  await publish('t', 'short', 10, { qos: 2 })
+  await publish('t', 'long', 0, { qos: 2 })
+  const { id } = await first.expect(T.PUBLISH)
+  const { id: other } = await first.expect(T.PUBLISH)
+  first.destroy()
+  while (b.broker.state.stored?.sessions.get('dev')?.connection !== null) await new Promise((resolve) => setImmediate(resolve))
+  b.clock.advance(10_000)
+  // Not by the look at queues that nobody reads, either.
+  b.clock.advance(10_000)
+  expect(waiting('dev')).toBe(2)
+  const back = await away()
+  const met = [await back.next(), await back.next()].map((p) => [p.type, p.id])
+  expect(met.sort()).toEqual(
+    [
+      [T.PUBLISH, other],
+      [T.PUBREL, id],
+    ].sort(),
+  )
+  expect([waiting('dev'), expired()]).toEqual([1, 1])
+  // After a crash as well: what was sent, and what has PUBREL.
+  await crash()
+  const again = await away()
+  expect([await again.next(), await again.next()].map((p) => [p.type, p.id]).sort()).toEqual(met)
+  again.send(packet.pubcomp(id))
+  expect(await delivered(again)).toEqual([])
+  again.destroy()
+  const last = await MqttClient.connect(b.port, { client_id: 'dev', clean: false })
+  expect(await delivered(last)).toEqual(['t long q2 dup'])
+  // A 3.1.1 client that holds it while it expires gets PUBREL instead of the resend.
+  const live = await MqttClient.connect(b.port, { client_id: 'live', auto_ack: false })
+  await live.subscribe(['t', 2])
+  await publish('t', 'short', 10, { qos: 2 })
+  const { id: held } = await live.expect(T.PUBLISH)
+  b.clock.advance(31_000)
+  expect(await live.next()).toMatchObject({ type: T.PUBREL, id: held })
+  live.send(packet.pubcomp(held))
+  expect(await delivered(live)).toEqual([])
+  expect(b.broker.state.stored?.sessions.get('live')?.mailbox.inFlight).toBe(0)
+})
+
 test('a resend that comes in time is sent', async () => {
   await start()
   const client = await MqttClient.connect(b.port, { client_id: 'dev', auto_ack: false })

@@ -67,7 +67,7 @@ export class PlainQueue implements SessionQueue {
     return this.hasReady ? this.nextIndex - this.waiting : -1
   }
 
-  /** Sequence and flags of what the next `lease` would hand out; -1 and 0 when that is nothing. */
+  /** Sequence, flags and attempts so far of what the next `lease` would hand out; -1, 0 and 0 when that is nothing. */
   get frontSeq(): number {
     const back = this.book?.returned[0]
     if (back !== undefined) return back.seq
@@ -78,6 +78,10 @@ export class PlainQueue implements SessionQueue {
     const back = this.book?.returned[0]
     if (back !== undefined) return back.flags
     return this.hasReady && this.ring !== null ? this.ring.flags : 0
+  }
+
+  get frontAttempts(): number {
+    return this.book?.returned[0]?.attempts ?? 0
   }
 
   /** True when a message of `bytes` may come in; makes room for it where the limit says so. A refusal is counted. */

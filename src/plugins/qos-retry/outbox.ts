@@ -53,7 +53,7 @@ export class Outbox implements Waiter {
   /** Null for nearly all: see there. */
   protected assigned: AssignedIds | null = null
   /** So many of the first messages may have been sent before the start. */
-  private maybeSent: number
+  protected maybeSent: number
 
   constructor(queue: SessionQueue, clientId: string, storage: SessionStorage, rules: RetryRules, maybeSent: number) {
     this.queue = queue
@@ -176,8 +176,11 @@ export class Outbox implements Waiter {
   }
 
   private send(to: Deliverer, entry: Entry, message: MessageView, packetId: number): void {
+    const again = this.maybeSent > 0 || entry.attempts > 1 || this.assigned?.wireId(entry.seq) !== undefined
     if (this.isExpired(message)) {
-      this.letExpire(entry)
+      if (this.maybeSent > 0) this.maybeSent--
+      if (again) this.expireSent(entry, packetId, take(entry, entry.seq, 0))
+      else this.leave(entry, 'expired')
       return
     }
     const { max_attempts } = this.rules
@@ -185,7 +188,6 @@ export class Outbox implements Waiter {
       this.bury(entry, message)
       return
     }
-    const again = this.maybeSent > 0 || entry.attempts > 1 || this.assigned?.wireId(entry.seq) !== undefined
     if (this.maybeSent > 0) this.maybeSent--
     this.flights().set(packetId, take(entry, entry.seq, this.rules.coarse_ms()))
     if (to.sendPublish(message, entry.flags, packetId, again, entry.extra)) return
@@ -199,9 +201,36 @@ export class Outbox implements Waiter {
     return message.expiresAt !== 0 && message.expiresAt <= this.rules.clock.now()
   }
 
-  protected letExpire(entry: Entry): void {
-    if (this.maybeSent > 0) this.maybeSent--
+  /**
+   * The client has it, or may have it. Of QoS 2 the handshake goes on as if PUBREC had come (who never saw the message answers PUBREL all the same): the
+   * client would take a later message with that identifier for this one.
+   */
+  private expireSent(entry: Entry, packetId: number, flight: InFlight): void {
+    if ((entry.flags & FLAG_QOS) === 2) {
+      flight.sentAt = this.rules.coarse_ms()
+      this.release(entry, packetId, flight, 'expired')
+      return
+    }
+    this.window?.delete(packetId)
+    give(flight)
     this.leave(entry, 'expired')
+  }
+
+  /** The message is done with; its identifier stays in use until PUBCOMP. */
+  private release(entry: Entry, packetId: number, flight: InFlight, why?: Departure): void {
+    flight.released = true
+    flight.entry = null
+    // The order of PUBRELs is the order of PUBRECs [MQTT-4.6.0-4].
+    const flights = this.flights()
+    flights.delete(packetId)
+    flights.set(packetId, flight)
+    this.leave(entry, why)
+    if (this.queue.durable) {
+      this.storeReceived(packetId, flight.seq)
+      return
+    }
+    flight.stored = true
+    this.to?.sendPubrel(packetId)
   }
 
   /** Not at once: this may run in the middle of another message's admission, and the dead-letter queue needs one of its own. */
@@ -266,18 +295,7 @@ export class Outbox implements Waiter {
     }
     const entry = flight.entry
     if (entry === null || (entry.flags & FLAG_QOS) !== 2) return 'wrong'
-    flight.released = true
-    flight.entry = null
-    // The order of PUBRELs is the order of PUBRECs [MQTT-4.6.0-4].
-    this.window?.delete(packetId)
-    this.window?.set(packetId, flight)
-    this.leave(entry)
-    if (!this.queue.durable) {
-      flight.stored = true
-      this.to?.sendPubrel(packetId)
-      return 'ok'
-    }
-    this.storeReceived(packetId, flight.seq)
+    this.release(entry, packetId, flight)
     return 'ok'
   }
 
@@ -349,9 +367,7 @@ export class Outbox implements Waiter {
         return
       }
       if (this.isExpired(message)) {
-        this.window?.delete(packetId)
-        give(flight)
-        this.leave(entry, 'expired')
+        this.expireSent(entry, packetId, flight)
         this.pump()
         return
       }

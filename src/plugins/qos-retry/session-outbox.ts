@@ -2,7 +2,7 @@
  * A session's outbox as the rest of the program sees it: what waits can be listed, settled and forgotten without a connection. Delivery itself is in
  * outbox.ts.
  */
-import { type Boxed, FLAG_EXPIRES, type ReadBudget } from '../../broker/ports.js'
+import { type Boxed, FLAG_EXPIRES, FLAG_QOS, type ReadBudget } from '../../broker/ports.js'
 import { hasCode } from '../../core/errors.js'
 import { PACKET_ID_MAX } from '../../core/limits.js'
 import { browse } from '../../queue/browse.js'
@@ -110,9 +110,13 @@ export class SessionOutbox extends Outbox implements DrivenMailbox {
         this.frontExpiresAt = message.expiresAt
       }
       if (this.frontExpiresAt > now) break
+      // What the client may have of QoS 2 ends with a handshake, when it comes.
+      const { frontFlags, frontAttempts } = queue
+      if ((frontFlags & FLAG_QOS) === 2 && (this.maybeSent > 0 || frontAttempts > 0)) break
       const entry = queue.lease()
       if (entry === undefined) break
-      this.letExpire(entry)
+      if (this.maybeSent > 0) this.maybeSent--
+      this.leave(entry, 'expired')
       count++
     }
     return count
