@@ -72,9 +72,9 @@ function toSpace(state: BrokerState, stored: Stored, m: Inbound, space: Space): 
   return outcome
 }
 
-/** The publisher's own identifier row makes its PUBREC wait, too. */
+/** The publisher's own identifier row makes its PUBREC wait, too, and so does the row of a will. */
 function publisherStored(m: Inbound): boolean {
-  return m.qos === 2 && m.publisher !== null && m.publisher.durable
+  return m.qos === 2 && (m.oncePerRow || m.publisher?.durable === true)
 }
 
 function toTakers(stored: Stored, m: Inbound, route: Route): boolean {
@@ -171,6 +171,8 @@ export interface Outgoing {
   readonly properties?: Buffer | undefined
   /** When it is no longer worth delivering: milliseconds since 1970, 0 for never. */
   readonly expiresAt?: number
+  /** It is published because of a row that leaves the store in the same commit group; see `Inbound`. */
+  readonly oncePerRow?: boolean
 }
 
 /** Admits a message from inside. Throws `topic_invalid`-worded text through `fault` when the topic is none. */
@@ -183,6 +185,7 @@ export function admitOutgoing(state: BrokerState, stored: Stored, o: Outgoing, c
   const m = inboundOf(topic, o.payload, o.qos, o.retain, state.clock.now())
   m.properties = o.properties
   m.expiresAt = o.expiresAt ?? 0
+  m.oncePerRow = o.oncePerRow === true
   m.client = client
   return admit(state, stored, m)
 }

@@ -32,6 +32,8 @@ export class Inbound implements MessageView {
   gap = 0
   /** Set by `admit`: somebody was there to get it. */
   reached = false
+  /** Its end is a row in the open commit group: a copy of QoS 2 in memory must not leave before that is stored. */
+  oncePerRow = false
   publisher: Session | null = null
   /** The publisher as Aedes hooks see it (a client), or null for the broker itself. */
   client: unknown = null

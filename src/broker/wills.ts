@@ -243,7 +243,8 @@ export class Wills implements SessionWatcher {
     }
     // Its own time begins now.
     const expiresAt = will.expiry_s === undefined ? 0 : this.now + will.expiry_s * 1000
-    const outcome = admitOutgoing(state, stored, { topic, payload, qos, retain, properties, expiresAt }, client)
+    const message = { topic, payload, qos, retain, properties, expiresAt, oncePerRow: true }
+    const outcome = admitOutgoing(state, stored, message, client)
     if ((outcome === REFUSED_FULL || outcome === REFUSED_QUOTA) && this.tryLater(waiting, will)) return
     this.forget(waiting)
     if (typeof outcome === 'number' && outcome >= 0) state.stats.willsPublished++

@@ -274,6 +274,19 @@ test('the hook is asked when the connection ends and not again; what it says whi
   expect(await wills()).toBe(0)
 })
 
+test('a subscriber in memory does not get a will of QoS 2 before the store knows that it was sent', async () => {
+  const client = await join('dev', { sessionExpiryInterval: 100 }, will('dev', { willDelayInterval: 10 }, { qos: 2 }))
+  await lose(client, 'dev')
+  await b.broker.state.stored?.store.journal.flush()
+  b.disk.holding = true
+  b.clock.advance(10_000)
+  expect(await delivered(witness)).toEqual([])
+  b.disk.holding = false
+  while (b.disk.step());
+  await b.broker.state.stored?.store.journal.flush()
+  expect(await delivered(witness)).toEqual(['w/dev gone q2'])
+})
+
 test('what the hook made of a will is what is sent after a crash, without asking again', async () => {
   let asked = 0
   const aedes = {
