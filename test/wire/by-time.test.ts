@@ -392,3 +392,68 @@ test('a step of the clock moves ends and waits by the step and no more', async (
   b.clock.advance(250)
   expect(here('dev')).toBe(false)
 })
+
+test('many that are due together end in several turns, the earliest first', async () => {
+  const { stored, stats } = b.broker.state
+  if (stored === null) throw new Error('not open')
+  for (let i = 0; i < 600; i++) {
+    const session = stored.sessions.openOffline(`s${i}`)
+    const w = stored.wills.add({
+      clientId: `s${i}`,
+      topic: 'w/x',
+      payload: Buffer.from(`${i}`),
+      qos: 0,
+      retain: false,
+      delay_s: 500,
+    })
+    stored.wills.end(w, null)
+    expect(session.expiresAt).toBe(b.clock.now() + 1_000_000)
+    if (i === 0) b.clock.advance(250)
+  }
+  await stored.store.journal.flush()
+  b.clock.step(499_750)
+  const sent = [1, 2, 3, 4].map(() => {
+    b.clock.advance(250)
+    return stats.willsPublished
+  })
+  expect(sent).toEqual([256, 512, 600, 600])
+  expect((await delivered(witness))[0]).toBe('w/x 0 q0')
+  b.clock.step(499_500)
+  const ended = [1, 2, 3, 4].map(() => {
+    b.clock.advance(250)
+    return stats.sessionsExpired
+  })
+  expect(ended).toEqual([250, 500, 600, 600])
+})
+
+test('rows of the first version are read: sessions live as long as the setting says, wills are due at once', async () => {
+  const hex = (text: string): Buffer => Buffer.from(text.replaceAll(' ', ''), 'hex')
+  for (const name of ['gone', 'here']) {
+    const client = await join(name, { sessionExpiryInterval: 5 })
+    await client.subscribe(['w/#', 1])
+  }
+  const { stored } = b.broker.state
+  await stored?.store.journal.flush()
+  const { disk, clock } = b
+  await b.die()
+  all.pop()
+  for (const name of ['gone', 'here']) {
+    const id = stored?.sessions.get(name)?.id.toString(16).padStart(8, '0')
+    const ends = name === 'gone' ? clock.now() + 20_000 : 0
+    const row = hex(`01 ${id} ${ends.toString(16).padStart(12, '0')} 04 0000`)
+    await disk.rows.write([{ type: 'put', key: keys.sessionKey(name), value: row }], false)
+  }
+  const value = hex('01 01 000000000102 000000000000 00000000 0003 772f78 0000 627965')
+  await disk.rows.write([{ type: 'put', key: keys.willKey('other'), value }], false)
+  await start({ after: disk, clock, settings: { session_expiry_s: 60 } })
+  expect([b.broker.state.stats.willsPublished, await wills()]).toEqual([1, 0])
+  clock.advance(19_750)
+  expect([here('gone'), here('here')]).toEqual([true, true])
+  clock.advance(250)
+  expect([here('gone'), here('here')]).toEqual([false, true])
+  clock.advance(39_750)
+  expect(here('here')).toBe(true)
+  const back = await join('here')
+  expect(await delivered(back)).toEqual(['w/x bye q1'])
+  await back.disconnect()
+})
