@@ -223,7 +223,7 @@ describe('SUBSCRIBE and UNSUBSCRIBE', () => {
     await ends(packet.subscribe(1, [['$share/g/a', options({ noLocal: true })]], {}), 'no local', 0x82)
   })
 
-  test('filters that are none [MQTT-4.7.1-1] [MQTT-4.7.1-2]', async () => {
+  test('filters that are none [MQTT-4.7.1-1] [MQTT-4.7.1-2] [MQTT-4.7.3-1]', async () => {
     for (const filter of ['', 'a#', '#/a', 'a/#/b', 'a+', '+a', 'a/b+/c', '##', '++', '/a#']) {
       await ends(packet.subscribe(1, [[filter, 0]], {}), filter, 0x81, 0x82, 0x8f)
       await ends(packet.unsubscribe(1, [filter], {}), filter, 0x81, 0x82, 0x8f)

@@ -333,6 +333,12 @@ describe('retained messages', () => {
     const plain = await back('flag')
     expect(await delivered(plain)).toEqual(['flag/a x q1', 'flag/a x q1', 'flag/a x q2', 'flag/a x q2'])
     await plain.disconnect()
+    // What a subscription brings has it in any case.
+    await keep('replayed', 'x')
+    for (const asPublished of [false, true]) {
+      await reader.subscribe(['replayed', options({ qos: 1, asPublished })])
+      expect(await delivered(reader)).toEqual(['replayed x q1 retain'])
+    }
   })
 })
 

@@ -296,6 +296,32 @@ describe('Receive Maximum of the client', () => {
       }
   })
 
+  test('also holds for what comes again after a reconnect [MQTT-3.3.4-9] [MQTT-4.9.0-2]', async () => {
+    for (const qos of [1, 2] as const) {
+      await away(`smaller-${qos}`, `smaller/${qos}`, qos)
+      await send(`smaller/${qos}`, 8, qos)
+      const first = await on(`smaller-${qos}`)
+      const sent = await take(first, 8)
+      await lose(first)
+      const second = await on(`smaller-${qos}`, { properties: { receiveMaximum: 3 } })
+      for (let n = 0; n < 8; n++) {
+        const p = await second.next()
+        expect([`${p.payload}`, p.id, p.dup]).toEqual([`${n}`, sent[n].id, true])
+        // Three are here; the next one comes for the first of them.
+        if (n < 2) continue
+        if (n === 2) expect(await arrived(second)).toEqual([])
+        if (qos === 1) second.send(packet.puback(sent[n - 2].id))
+        else {
+          second.send(packet.pubrec(sent[n - 2].id))
+          expect(await second.next()).toMatchObject({ type: T.PUBREL, id: sent[n - 2].id })
+          second.send(packet.pubcomp(sent[n - 2].id))
+        }
+      }
+      expect(await arrived(second)).toEqual([])
+      await second.disconnect()
+    }
+  })
+
   test('holds back nothing else: QoS 0, SUBACK, PINGRESP and what the client publishes go on [MQTT-3.3.4-10] [MQTT-4.9.0-3]', async () => {
     const client = await on('held', { properties: { receiveMaximum: 1 } })
     await client.subscribe(['held', 1], ['free', 0])
@@ -430,5 +456,26 @@ describe('topic aliases of the server', () => {
         expect(alias ?? 1).toBeGreaterThan(0)
         expect(alias ?? 1).toBeLessThanOrEqual(max)
       }
+  })
+
+  test('are given anew on each connection, also to what is sent again [MQTT-3.3.2-7]', async () => {
+    const o = { properties: { topicAliasMaximum: 10 } }
+    const first = await on('alias-again', o)
+    await first.subscribe(['alias/again', 1])
+    for (let n = 0; n < 3; n++) await publisher.publishAndWait('alias/again', `${n}`, { qos: 1 })
+    expect((await take(first, 3))[0].topic).toBe('alias/again')
+    await lose(first)
+    const second = await on('alias-again', o)
+    await publisher.publishAndWait('alias/again', '3', { qos: 1 })
+    const known = new Map<number | undefined, string>()
+    for (const [n, p] of (await take(second, 4)).entries()) {
+      if (p.topic !== '') known.set(p.properties.topicAlias, p.topic)
+      expect([`${p.payload}`, p.topic || known.get(p.properties.topicAlias)]).toEqual([`${n}`, 'alias/again'])
+    }
+    await second.disconnect()
+    // A client that takes none on its next connection gets names.
+    const third = await on('alias-again')
+    for (const p of await take(third, 4)) expect([p.topic, p.properties.topicAlias]).toEqual(['alias/again', undefined])
+    await third.disconnect()
   })
 })

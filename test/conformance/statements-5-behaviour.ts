@@ -171,6 +171,7 @@ export const behaviourStatements: readonly Statement[] = [
     '4.7.3-1',
     'Topic names and filters have at least one character.',
     malformed('PUBLISH > without a topic: 0x82; with wildcards; with fields that end early: 0x81'),
+    malformed('SUBSCRIBE and UNSUBSCRIBE > filters that are none'),
   ),
   both(
     '4.7.3-2',
@@ -226,6 +227,7 @@ export const behaviourStatements: readonly Statement[] = [
     '4.9.0-2',
     'At quota 0 no PUBLISH above QoS 0 is sent.',
     qos('Receive Maximum of the client > is the most that is unacknowledged; each acknowledgement lets one more in'),
+    qos('Receive Maximum of the client > also holds for what comes again after a reconnect'),
   ),
   both(
     '4.9.0-3',

@@ -96,6 +96,7 @@ export const packetsStatements: readonly Statement[] = [
     '3.3.2-7',
     'Topic aliases end with their connection.',
     publish('topic aliases of a client > end with their connection, also where the session goes on'),
+    qos('topic aliases of the server > are given anew on each connection, also to what is sent again'),
   ),
   both(
     '3.3.2-8',
@@ -178,6 +179,7 @@ export const packetsStatements: readonly Statement[] = [
     '3.3.4-9',
     "A server keeps to the client's Receive Maximum.",
     qos('Receive Maximum of the client > is the most that is unacknowledged; each acknowledgement lets one more in'),
+    qos('Receive Maximum of the client > also holds for what comes again after a reconnect'),
   ),
   server(
     '3.3.4-10',

@@ -35,6 +35,8 @@ export interface ClockedOptions {
   retry?: Partial<QosRetryOptions>
   limits?: DurableQueuesOptions['limits']
   aedes?: UserOptions
+  /** Beside those that every broker has. */
+  plugins?: readonly Plugin[]
   bridge?: Partial<BridgeOptions>
   /** An earlier broker's disk: what it committed is there. */
   after?: CutDisk
@@ -73,6 +75,7 @@ export async function startClocked(o: ClockedOptions = {}): Promise<ClockedBroke
       durableQueues(o.limits === undefined ? {} : { limits: o.limits }),
       qosRetry(o.retry ?? {}),
       bridge(o.bridge ?? {}),
+      ...(o.plugins ?? []),
       probe,
     ],
     attachStream: () => {},
