@@ -451,6 +451,29 @@ describe('dead letters', () => {
     expect(rig.queues.holds.total).toBe(1)
   })
 
+  it('keep their tag, as everything that has one does', async () => {
+    await open()
+    const q = rig.queues.create('q', 'pull', { max_attempts: 20, lease_ms: 0 })
+    send(q, 'plain')
+    send(q, 'm', { tag: 'é'.repeat(127), key: 'k' })
+    expect(() => send(q, 'm', { tag: 'é'.repeat(128) })).toThrow('tag has at most 255 bytes')
+    const tags = async (of: string) => (await rig.queue(of).receive({ max: 9 })).map((d) => d.tag.length)
+    for (let i = 0; i < 17; i++) {
+      expect(await tags('q')).toEqual([0, 127])
+      rig.clock.advance(1)
+      if (i % 8 === 0) await rig.restart()
+    }
+    for (let i = 0; i < 3; i++) {
+      await tags('q')
+      rig.clock.advance(1)
+    }
+    await rig.restart()
+    const dead = rig.queue(deadNameOf('q'))
+    expect((await rig.queues.peek(dead, { limit: 9 })).map((p) => p.tag.length)).toEqual([0, 127])
+    await rig.queues.redrive(dead, { max: 9 })
+    expect(await tags('q')).toEqual([0, 127])
+  })
+
   it('of a plain queue come in one commit, and go home in one', async () => {
     await open()
     const session = rig.engine.createQueue({

@@ -37,7 +37,7 @@ export function admit(state: BrokerState, stored: Stored, m: Inbound): number {
   m.reached = route.sessions.length + takers + route.listeners.length > 0
   // An empty retained message only takes something away: that passes on a full disk, too.
   const keeps = m.retain && m.payloadStart < m.end
-  if ((keeps || (m.qos > 0 && route.durable + takers > 0)) && store.full) {
+  if ((keeps || takers > 0 || (m.qos > 0 && route.durable > 0)) && store.full) {
     state.stats.refusedFull++
     if (m.qos > 0) return REFUSED_FULL
   }

@@ -12,6 +12,8 @@ export interface OutgoingMessage {
   readonly key?: string
   /** 1 (first) to 16 (last); 8 when not given. */
   readonly priority?: number
+  /** A word that consumers may choose by, up to 255 bytes; it means nothing to the queue. */
+  readonly tag?: string
   /** Default: the queue's. */
   readonly delay_ms?: number
   /** Up to 255 bytes. */
@@ -43,6 +45,8 @@ export interface Delivery {
   readonly priority: number
   /** '' for none. */
   readonly key: string
+  /** '' for none. */
+  readonly tag: string
   readonly bytes: number
   /** Moments in milliseconds since 1970; 0 for none. */
   readonly acceptedAt: number
@@ -64,6 +68,7 @@ export function delivery(e: OrderedEntry, receipt: string): Delivery {
     attempts: e.attempts,
     priority: e.priority,
     key: e.key,
+    tag: e.tag,
     bytes: e.bytes,
     acceptedAt: e.acceptedAt,
     expiresAt: e.expiresAt,
@@ -88,6 +93,7 @@ export function checkOutgoing(m: OutgoingMessage, a: QueueAttributes): void {
   if (m.delay_ms !== undefined) whole('delay_ms', m.delay_ms, 0, DELAY_MS_MAX)
   if (m.expires_at !== undefined) whole('expires_at', m.expires_at, 0, 2 ** 48 - 1)
   short('key', m.key)
+  short('tag', m.tag)
   short('dedup_id', m.dedup_id)
 }
 

@@ -22,6 +22,8 @@ export interface Arrival {
   /** '' for none. */
   key: string
   /** '' for none. */
+  tag: string
+  /** '' for none. */
   dedupId: string
   /** A dead letter: the queue it died in; 0 for none. */
   origin: number
@@ -33,6 +35,7 @@ export function arrive(s: OrderedState, m: Arrival, now: number): OrderedEntry {
   const keep = a.retention_s === 0 ? 0 : now + a.retention_s * 1000
   const expires = keep === 0 ? m.expiresAt : m.expiresAt === 0 ? keep : Math.min(keep, m.expiresAt)
   const e = new OrderedEntry(s.nextPlace++, m.seq, m.priority, m.bytes, m.acceptedAt, expires, m.key, s.epoch)
+  e.tag = m.tag
   const delay = m.delay_ms < 0 ? a.delay_ms : m.delay_ms
   e.due = delay > 0 ? now + delay : 0
   if (m.origin !== 0) {

@@ -41,6 +41,8 @@ export class OrderedEntry {
   firstLeasedAt = 0
   /** Message key, '' for none. */
   key: string
+  /** A word for consumers, '' for none. */
+  tag = ''
   /** Dead entries: the queue it died in, 0 for none; and when. */
   origin = 0
   diedAt = 0
@@ -75,13 +77,25 @@ export class OrderedEntry {
 }
 
 const VERSION = 1
+/** As version 1, and at the end: u8 length, tag. */
+const VERSION_TAG = 2
 const HAS_KEY = 1
 const HAS_ORIGIN = 2
 const HAS_LEASE = 4
 const HAS_PLACE = 8
 
-/** The row's value. Fields that the key holds (rank, slot) are not repeated, but for a BEHIND row, whose key names another's place. */
+/** The row's value. */
 export function encodeEntry(e: OrderedEntry): Buffer {
+  const b = encodeUntagged(e)
+  if (e.tag === '') return b
+  const tag = Buffer.from(e.tag)
+  const tagged = Buffer.concat([b, Buffer.of(tag.length), tag])
+  tagged[0] = VERSION_TAG
+  return tagged
+}
+
+/** Fields that the key holds (rank, slot) are not repeated, but for a BEHIND row, whose key names another's place. */
+function encodeUntagged(e: OrderedEntry): Buffer {
   const keyBytes = e.key === '' ? 0 : Buffer.byteLength(e.key)
   let flags = 0
   let size = 41
@@ -141,7 +155,7 @@ export function encodeEntry(e: OrderedEntry): Buffer {
 
 /** The entry of a row, or undefined when it is not one of ours (a newer version, a torn value). */
 export function decodeEntry(cls: EntryClass, rank: number, slot: number, b: Buffer): OrderedEntry | undefined {
-  if (b.length < 41 || b[0] !== VERSION) return undefined
+  if (b.length < 41 || (b[0] !== VERSION && b[0] !== VERSION_TAG)) return undefined
   const flags = b[1]
   const e = new OrderedEntry(slot, getU48(b, 7), b[2], getU32(b, 13), getU48(b, 17), getU48(b, 23), '', getU32(b, 3))
   e.cls = cls
@@ -169,6 +183,10 @@ export function decodeEntry(cls: EntryClass, rank: number, slot: number, b: Buff
     e.place = getU48(b, at)
     at += 6
   }
-  e.attempts = flags >> 4 === 15 ? getU32(b, at) : flags >> 4
+  if (flags >> 4 === 15) {
+    e.attempts = getU32(b, at)
+    at += 4
+  } else e.attempts = flags >> 4
+  if (b[0] === VERSION_TAG) e.tag = b.toString('utf8', at + 1, at + 1 + b[at])
   return e
 }

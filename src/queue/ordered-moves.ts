@@ -33,6 +33,7 @@ export interface Peeked {
   readonly attempts: number
   readonly priority: number
   readonly key: string
+  readonly tag: string
   readonly bytes: number
   readonly acceptedAt: number
   readonly expiresAt: number
@@ -80,8 +81,8 @@ export async function peek(q: OrderedQueue, log: MessageLog, w: Sweeping, o: Pee
     } catch {
       // It left between the two steps; what is known of it is still shown.
     }
-    const { seq, place, attempts, priority, key, bytes, acceptedAt, expiresAt, origin, diedAt } = e
-    out.push({ seq, place, state, attempts, priority, key, bytes, acceptedAt, expiresAt, until, origin, diedAt, message })
+    const { seq, place, attempts, priority, key, tag, bytes, acceptedAt, expiresAt, origin, diedAt } = e
+    out.push({ seq, place, state, attempts, priority, key, tag, bytes, acceptedAt, expiresAt, until, origin, diedAt, message })
   }
   return out
 }
@@ -129,8 +130,8 @@ export async function redrive(
       result.full = true
       return false
     }
-    const { seq, bytes, acceptedAt, priority, key } = e
-    arrive(target.state, { seq, bytes, acceptedAt, expiresAt: 0, delay_ms: 0, priority, key, dedupId: '', origin: 0 }, now)
+    const { seq, bytes, acceptedAt, priority, key, tag } = e
+    arrive(target.state, { seq, bytes, acceptedAt, expiresAt: 0, delay_ms: 0, priority, key, tag, dedupId: '', origin: 0 }, now)
     leave(s, e, 'redriven', now)
     result.moved++
     touched.add(target)

@@ -82,6 +82,7 @@ export class OrderedQueue implements Due {
     delay_ms: -1,
     priority: 0,
     key: '',
+    tag: '',
     dedupId: '',
     origin: 0,
   }
@@ -199,7 +200,18 @@ export class OrderedQueue implements Due {
       const { seq, bytes, acceptedAt } = m
       decide.arrive(
         this.state,
-        { seq, bytes, acceptedAt, expiresAt: 0, delay_ms: 0, priority: PRIORITY_STANDARD, key: '', dedupId: '', origin: 0 },
+        {
+          seq,
+          bytes,
+          acceptedAt,
+          expiresAt: 0,
+          delay_ms: 0,
+          priority: PRIORITY_STANDARD,
+          key: '',
+          tag: '',
+          dedupId: '',
+          origin: 0,
+        },
         now,
       )
     }
@@ -246,6 +258,7 @@ export class OrderedQueue implements Due {
     a.delay_ms = m.delay_ms ?? -1
     a.priority = m.priority ?? PRIORITY_STANDARD
     a.key = m.key ?? ''
+    a.tag = m.tag ?? ''
     a.dedupId = id
     decide.arrive(s, a, now)
     return { seq, outcome: 'stored' }

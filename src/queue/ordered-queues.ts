@@ -276,8 +276,12 @@ export class OrderedQueues implements Effects {
     const room = makeRoom(dead.state, e.bytes, now)
     if (room === 'refused') return false
     if (room === 'room') {
-      const { seq, bytes, acceptedAt, priority, key } = e
-      arrive(dead.state, { seq, bytes, acceptedAt, expiresAt: 0, delay_ms: 0, priority, key, dedupId: '', origin: state.id }, now)
+      const { seq, bytes, acceptedAt, priority, key, tag } = e
+      arrive(
+        dead.state,
+        { seq, bytes, acceptedAt, expiresAt: 0, delay_ms: 0, priority, key, tag, dedupId: '', origin: state.id },
+        now,
+      )
     }
     dead.after()
     return true

@@ -14,7 +14,7 @@ import { listenTcp } from '../../src/listeners/tcp.js'
 import { type BridgeOptions, type Bridges, bridge } from '../../src/plugins/bridge/index.js'
 import { type DurableQueues, type DurableQueuesOptions, durableQueues } from '../../src/plugins/durable-queues/index.js'
 import { type QosRetryOptions, qosRetry } from '../../src/plugins/qos-retry/index.js'
-import { openStore } from '../../src/store/store.js'
+import { openStore, type Store } from '../../src/store/store.js'
 import { ManualClock } from './clock.js'
 import { CutDisk } from './cut-disk.js'
 import { type ClientOptions, MqttClient, type Packet, packet, type QoS, T } from './mqtt-client.js'
@@ -48,8 +48,11 @@ export interface ClockedBroker {
   readonly clock: ManualClock
   readonly queues: DurableQueues
   readonly bridges: Bridges
-  readonly disk: CutDisk
+  /** The one it stands on now. */
+  disk: CutDisk
   readonly port: number
+  /** Does what is done when the store failed: connections close, what is committed is opened anew, on a disk that works. */
+  reopen(): Promise<void>
   close(): Promise<void>
   /**
    * The process dies: what is not on the disk is lost, and nobody hears a word. Writes that the disk holds are lost or (`applied`) got through unseen.
@@ -83,24 +86,27 @@ export async function startClocked(o: ClockedOptions = {}): Promise<ClockedBroke
     aedes: o.aedes ?? {},
     clock,
   })
-  const store = await openStore({
-    path: '',
-    durability: 'fsync',
-    min_free_bytes: 0,
-    max_bytes: 0,
-    clock,
-    log: silentLog,
-    disk,
-  })
-  await broker.open(store)
+  const openOn = async (on: CutDisk): Promise<Store> => {
+    const options = { path: '', durability: 'fsync', min_free_bytes: 0, max_bytes: 0 } as const
+    const opened = await openStore({ ...options, clock, log: silentLog, disk: on })
+    await broker.open(opened)
+    return opened
+  }
+  let store = await openOn(disk)
   const listener = await listenTcp({ host: '127.0.0.1', port: 0, accept: broker.accept, clock: systemClock, log: silentLog })
-  return {
+  const started: ClockedBroker = {
     broker,
     clock,
     queues: queues as DurableQueues,
     bridges: broker.offer<Bridges>('bridge') as Bridges,
     disk,
     port: listener.port,
+    async reopen() {
+      broker.suspend()
+      await store.close().catch(() => {})
+      started.disk = new CutDisk(started.disk.rows)
+      store = await openOn(started.disk)
+    },
     async close() {
       await listener.close()
       await broker.close()
@@ -118,6 +124,7 @@ export async function startClocked(o: ClockedOptions = {}): Promise<ClockedBroke
       await closed
     },
   }
+  return started
 }
 
 /** A connection that sent `bytes` and nothing else. */

@@ -1,8 +1,12 @@
-/** Plugin: copies what is published to topics into pull queues, by rules, in the commit that acknowledges the publisher. */
+/**
+ * Plugin: copies what is published to topics into pull queues, by rules, in the commit that acknowledges the publisher; and takes what is
+ * published to `$queue/{name}`.
+ */
 import type { BrokerApi, Plugin } from '../../broker/plugin.js'
 import type { OrderedQueues } from '../../queue/ordered-queues.js'
 import type { DurableQueues } from '../durable-queues/index.js'
 import { type BridgeOptions, RuleBook } from './bridges.js'
+import { QUEUE_LEVEL, QueueSpace } from './queue-space.js'
 
 export type { BridgeOptions, Bridges, ListedRule } from './bridges.js'
 export type { RuleCounts } from './counts.js'
@@ -18,7 +22,13 @@ export function bridge(options: Partial<BridgeOptions> = {}): Plugin {
       const queues = api.use<DurableQueues>('durable-queues')
       const book = new RuleBook(api, { ...defaultBridgeOptions, ...options })
       api.share('bridge', book)
-      api.onOpen((store) => book.open(store, queues.ordered as OrderedQueues))
+      const space = new QueueSpace()
+      api.serve(QUEUE_LEVEL, space)
+      api.onOpen(async (store, mailboxes) => {
+        const ordered = queues.ordered as OrderedQueues
+        space.open(store, mailboxes, ordered)
+        await book.open(store, ordered)
+      })
     },
   }
 }

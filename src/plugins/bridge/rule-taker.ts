@@ -4,7 +4,7 @@ import { Taker } from '../../broker/taker.js'
 import { KEY_BYTES_MAX } from '../../core/limits.js'
 import type { OutgoingMessage } from '../../queue/ordered-api.js'
 import type { OrderedQueue } from '../../queue/ordered-queue.js'
-import { type MessageView, messageBytes } from '../../store/message.js'
+import type { MessageView } from '../../store/message.js'
 import type { Refusal, Tally, Totals } from './counts.js'
 import { Plan } from './plan.js'
 import type { Compiled } from './rule.js'
@@ -15,6 +15,7 @@ import type { Subject } from './template.js'
 class Copy implements OutgoingMessage {
   view!: MessageView
   key = ''
+  tag = ''
   priority = 0
   delay_ms = 0
   expires_at = 0
@@ -53,11 +54,10 @@ export class RuleTaker extends Taker {
     const { rule, queue } = this.compiled
     if (!rule.required || (m.qos === 0 && !rule.qos0)) return true
     const name = queue.expand(subjectOf(m))
-    if (this.keyRefusal(m) !== undefined) return true
+    if (this.textRefusal(m) !== undefined) return true
     const { targets, totals } = this.bridge
-    const allowed = planOf(m).reserve(name, messageBytes(m), (copies, sum, largest) =>
-      targets.roomFor(name, copies, sum, largest),
-    )
+    const bytes = keptBytes(m)
+    const allowed = planOf(m).reserve(name, bytes, (copies, sum, largest) => targets.roomFor(name, copies, sum, largest))
     if (!allowed) {
       totals.required++
       this.refused('queue_full')
@@ -69,7 +69,7 @@ export class RuleTaker extends Taker {
     const { rule } = this.compiled
     if (m.qos === 0 && !rule.qos0) return false
     const queue = this.queueOf(m)
-    const refusal = typeof queue === 'string' ? queue : this.keyRefusal(m)
+    const refusal = typeof queue === 'string' ? queue : this.textRefusal(m)
     if (typeof queue === 'string' || refusal !== undefined) return this.refused(refusal as Refusal)
     const { copy } = this
     if (!this.mayUse(m, queue)) return this.refused('queue_full')
@@ -85,7 +85,7 @@ export class RuleTaker extends Taker {
   private mayUse(m: Inbound, queue: OrderedQueue): boolean {
     const plan = m.attachment
     if (!(plan instanceof Plan)) return true
-    const bytes = messageBytes(m)
+    const bytes = keptBytes(m)
     if (this.compiled.rule.required) plan.release(queue.name, bytes)
     return plan.leaves(queue, bytes)
   }
@@ -102,13 +102,11 @@ export class RuleTaker extends Taker {
     return this.only
   }
 
-  /** Sets the copy's key; says why when what the topic gives does not fit. */
-  private keyRefusal(m: Inbound): Refusal | undefined {
-    const { key } = this.compiled
-    if (key === undefined) return undefined
-    const text = key.expand(subjectOf(m))
-    if (text.length > KEY_BYTES_MAX || Buffer.byteLength(text) > KEY_BYTES_MAX) return 'bad_key'
-    this.copy.key = text
+  /** Sets the copy's key and tag; says why when what the topic gives does not fit. */
+  private textRefusal(m: Inbound): Refusal | undefined {
+    const { key, tag } = this.compiled
+    if (key !== undefined && isTooLong((this.copy.key = key.expand(subjectOf(m))))) return 'bad_key'
+    if (tag !== undefined && isTooLong((this.copy.tag = tag.expand(subjectOf(m))))) return 'bad_key'
     return undefined
   }
 
@@ -132,6 +130,15 @@ function clientOf(m: Inbound): string {
   if (m.publisher !== null) return m.publisher.clientId
   const id = (m.client as { readonly id?: unknown } | null)?.id
   return typeof id === 'string' ? id : ''
+}
+
+function isTooLong(text: string): boolean {
+  return text.length > KEY_BYTES_MAX || Buffer.byteLength(text) > KEY_BYTES_MAX
+}
+
+/** `messageBytes` of `m` as it is stored, also before it was given that shape. */
+function keptBytes(m: Inbound): number {
+  return 4 + m.topic.bytes.length + (m.end - m.payloadStart) + (m.properties === undefined ? 0 : m.properties.length)
 }
 
 function expiry(m: MessageView, ttl_s: number | undefined): number {

@@ -1,0 +1,71 @@
+/** Publishing to `$queue/{name}`. */
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { type ClockedBroker, type MqttClient, startClocked, untilClosed } from '../support/broker.js'
+import { connect, drained, queueOf } from './support.js'
+
+let b: ClockedBroker
+let dev: MqttClient
+beforeEach(async () => {
+  b = await startClocked({ retry: { interval_ms: 0 } })
+  dev = await connect(b)
+  b.queues.ordered?.create('q', 'pull', { max_messages: 3 })
+  b.queues.ordered?.create('newest', 'pull', { max_messages: 1, overflow: 'drop_newest' })
+})
+afterEach(() => b.close())
+
+test('puts the message into that queue and nowhere else, at any QoS, never retained', async () => {
+  b.bridges.put('all', { filter: '#', queue: 'all' })
+  const reader = await connect(b, 'reader')
+  await reader.subscribe(['#', 1])
+  for (const qos of [0, 1, 2] as const) await dev.publishAndWait('$queue/q', `${qos}`, { qos, retain: true })
+  await dev.ping()
+  expect(await drained(b, 'q')).toEqual(['$queue/q 0', '$queue/q 1', '$queue/q 2'])
+  expect(await drained(b, 'all')).toEqual([])
+  expect(b.broker.state.stored?.retained.size).toBe(0)
+  await reader.ping()
+  expect(reader.inbox).toEqual([])
+})
+
+test('is acknowledged when it is stored, and there after a crash', async () => {
+  await dev.publishAndWait('$queue/q', '1', { qos: 2 })
+  b.disk.holding = true
+  dev.publish('$queue/q', 'lost', { qos: 1 })
+  const other = await connect(b, 'other')
+  while (b.disk.waiting === 0) await other.ping()
+  expect(dev.inbox).toEqual([])
+  b.disk.cut(false)
+  const dead = b
+  b = await startClocked({ after: dead.disk })
+  for (const c of dead.broker.state.connections) c.transport.destroy()
+  expect(await drained(b, 'q')).toEqual(['$queue/q 1'])
+})
+
+test('that is full refuses: 3.1.1 publishers are disconnected, QoS 0 is dropped and counted', async () => {
+  for (const text of ['1', '2', '3']) await dev.publishAndWait('$queue/q', text, { qos: 1 })
+  dev.publish('$queue/q', 'no')
+  await dev.ping()
+  const refused = await connect(b, 'refused')
+  refused.publish('$queue/q', 'no', { qos: 1 })
+  await untilClosed(refused)
+  expect(queueOf(b, 'q').counts().ready).toBe(3)
+  expect(b.queues.ordered?.departures.pull.refused).toBe(2)
+  for (const text of ['1', '2']) await dev.publishAndWait('$queue/newest', text, { qos: 1 })
+  expect(await drained(b, 'newest')).toEqual(['$queue/newest 1'])
+})
+
+test.each(['$queue', '$queue/', '$queue/none', '$queue/q/', '$queue/q/a', '$queue/$dead/queue/q', '$dead/queue/q', '$dead'])(
+  '%s is nothing that can be published to: acknowledged, dropped, counted',
+  async (topic) => {
+    await dev.publishAndWait('$queue/q', 'dies', { qos: 1 })
+    b.queues.ordered?.update(queueOf(b, 'q'), { max_attempts: 1 })
+    queueOf(b, 'q').nack((await queueOf(b, 'q').receive()).map((d) => d.receipt))
+    const before = b.broker.state.stats.droppedReserved
+    await dev.publishAndWait(topic, 'no', { qos: 2 })
+    expect(b.broker.state.stats.droppedReserved).toBe(before + 1)
+    expect([...(b.queues.ordered?.all() ?? [])].map((q) => [q.name, q.counts().ready])).toEqual([
+      ['q', 0],
+      ['newest', 0],
+      ['$dead/queue/q', 1],
+    ])
+  },
+)
