@@ -59,6 +59,7 @@ const owned = [
   },
   { name: 'level', packages: 'level|classic-level', from: '^src/(store|broker)/' },
   { name: 'fastify', packages: 'fastify', from: '^src/http/' },
+  { name: 'cel', packages: '@marcbachmann/cel-js', from: '^src/plugins/bridge/' },
   { name: 'ws', packages: 'ws', from: '^src/(listeners|http)/' },
   { name: 'prom-client', packages: 'prom-client', from: '^src/metrics/' },
   { name: 'commander', packages: 'commander', from: '^src/(cli/|main\\.ts)' },

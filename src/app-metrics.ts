@@ -4,12 +4,13 @@ import type { Clock } from './core/clock.js'
 import { createMetrics } from './metrics/metrics.js'
 import type { MetricsText } from './metrics/registry.js'
 import type { DepartureCount } from './metrics/stats.js'
-import type { Bridges } from './plugins/bridge/index.js'
+import type { Bridges, DelayedMessages } from './plugins/bridge/index.js'
 import type { DurableQueues } from './plugins/durable-queues/index.js'
 import type { Standing } from './standing.js'
 
 export function metricsOf(broker: Broker, standing: Standing, clock: Clock): MetricsText {
   const queues = broker.offer<DurableQueues>('durable-queues')
+  const delayed = broker.offer<DelayedMessages>('delayed')
   const bridges = broker.offer<Bridges>('bridge')
   const { state } = broker
   return createMetrics(
@@ -21,6 +22,7 @@ export function metricsOf(broker: Broker, standing: Standing, clock: Clock): Met
       retained: () => state.stored?.retained.size ?? 0,
       ready: () => standing.readiness().ready,
       store: standing,
+      ...(delayed === undefined ? {} : { delayed: () => delayed.waiting }),
       ...(bridges === undefined ? {} : { bridge: bridges.totals, bridgeRules: () => bridges.size }),
       ...(queues === undefined ? {} : { departures: () => departuresOf(queues) }),
     },

@@ -144,7 +144,7 @@ export async function startApp(settings: Settings, o: AppOptions = {}): Promise<
   return { ...aqueduct, mqttPort: mqtt?.port, httpPort: http?.port, close }
 }
 
-function optionsOf({ store, mqtt, session, queue, retry, bridge: rules }: Settings): AqueductOptions {
+function optionsOf({ store, mqtt, session, queue, retry, bridge: rules, delayed }: Settings): AqueductOptions {
   return {
     store: { ...store, max_bytes: Number.isFinite(store.max_bytes) ? store.max_bytes : 0 },
     plugins: [
@@ -153,7 +153,7 @@ function optionsOf({ store, mqtt, session, queue, retry, bridge: rules }: Settin
         queue,
       }),
       qosRetry(retry),
-      bridge(rules),
+      bridge(rules, delayed),
     ],
     broker: { ...mqtt, session_expiry_s: session.expiry_s },
   }

@@ -57,7 +57,8 @@ describe('defaults', () => {
       retry: { interval_ms: 30_000, max_attempts: 0 },
       session: { expiry_s: 604_800, max_messages: 100_000, max_bytes: 268_435_456, overflow: 'drop_oldest' },
       queue: { max_messages: 1_000_000, max_bytes: 1_073_741_824, overflow: 'reject' },
-      bridge: { rules: [], max_rules: 10_000, max_auto_queues: 1_000 },
+      bridge: { rules: [], max_rules: 10_000, max_when_bytes: 65_536, max_auto_queues: 1_000 },
+      delayed: { max_messages: 1_000_000, max_bytes: 1_073_741_824 },
       log: { level: 'info' },
       shutdown: { drain_s: 5 },
     })

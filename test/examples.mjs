@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url'
 const root = fileURLToPath(new URL('..', import.meta.url))
 /** The last line of each. */
 const expected = {
+  'bridge.mjs': 'received 4 2 2 2',
   'library.mjs': 'the station got 4 messages',
   'stats.mjs': 'at most 1 client',
 }

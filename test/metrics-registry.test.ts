@@ -99,6 +99,7 @@ function allSources(): Required<MetricSources> {
     store: { commits: 30, commitFailures: 31, reopened: 32, commitSeconds: new Histogram(), freeBytes: 33 },
     ready: () => true,
     bridgeRules: () => 40,
+    delayed: () => 47,
     bridge: { copied: 41, reasons: { queue_full: 42, bad_name: 43 }, unmatched: 44, errors: 45, required: 46 },
   }
 }
@@ -133,6 +134,7 @@ describe('what /metrics says', () => {
       'aqueduct_departures_total{kind="session",reason="acked"} 20',
       'aqueduct_departures_total{kind="pull",reason="dead"} 21',
       'aqueduct_bridge_rules 40',
+      'aqueduct_delayed_messages 47',
       'aqueduct_bridge_copied_total 41',
       'aqueduct_bridge_refused_total{reason="bad_name"} 43',
       'aqueduct_bridge_unmatched_total 44',

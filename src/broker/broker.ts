@@ -76,7 +76,7 @@ export async function createBroker(o: BrokerOptions): Promise<Broker> {
     routes: new Routes(topics),
   })
   const aedes = createAedes(state, new AedesPersistence(state), o.aedes ?? {}, o.attachStream)
-  const { openMailboxes, opening, closing, shared } = await setUp(o.plugins, aedes, state)
+  const { openMailboxes, opening, opened, closing, shared } = await setUp(o.plugins, aedes, state)
   await aedes.listen()
   const sweep = startSweep(state)
   return {
@@ -84,7 +84,11 @@ export async function createBroker(o: BrokerOptions): Promise<Broker> {
     state,
     offer: <T>(name: string) => shared.get(name) as T | undefined,
     accept: (transport) => new Connection(state, transport, aedes),
-    open: (store) => openOn(state, store, openMailboxes, opening),
+    async open(store) {
+      const found = await openOn(state, store, openMailboxes, opening)
+      for (const fn of opened) fn()
+      return found
+    },
     suspend: () => suspend(state),
     async close() {
       sweep.cancel()
@@ -105,12 +109,14 @@ async function setUp(
 ): Promise<{
   openMailboxes: OpenMailboxes
   opening: readonly OpenStep[]
+  opened: readonly (() => void)[]
   closing: (() => void | Promise<void>)[]
   shared: ReadonlyMap<string, unknown>
 }> {
   const shared = new Map<string, unknown>()
   const ready = new Set<string>()
   const opening: OpenStep[] = []
+  const opened: (() => void)[] = []
   const closing: (() => void | Promise<void>)[] = []
   let openMailboxes: OpenMailboxes | undefined
   const api: BrokerApi = {
@@ -129,6 +135,7 @@ async function setUp(
       return shared.get(name) as T
     },
     onOpen: (fn) => opening.push(fn),
+    onOpened: (fn) => opened.push(fn),
     onClose: (fn) => closing.push(fn),
     serve: (level, space) => state.spaces.serve(level, space),
     authenticateWith(method, options = {}) {
@@ -150,7 +157,7 @@ async function setUp(
   }
   if (openMailboxes === undefined)
     throw new AqueductError('internal', 'no plugin keeps the messages of sessions: add durable-queues')
-  return { openMailboxes, opening, closing, shared }
+  return { openMailboxes, opening, opened, closing, shared }
 }
 
 async function openOn(

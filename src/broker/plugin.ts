@@ -39,6 +39,8 @@ export interface BrokerApi {
   use<T>(name: string): T
   /** Run each time a store was opened, in order of registration: read what the plugin keeps in it, make takers anew. */
   onOpen(fn: OpenStep): void
+  /** Run each time a store was opened and all that was in it is known: messages can be published from now on. */
+  onOpened(fn: () => void): void
   /** Says that topics and filters of a reserved first level (`$queue`) are this plugin's. Once, in `setup`. */
   serve(level: string, space: Space): void
   /** Lets clients of MQTT 5 authenticate by `method`. Once for each name, in `setup`. */

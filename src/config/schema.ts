@@ -211,6 +211,12 @@ export const table = {
       'Rules that copy topics into pull queues. They cannot be changed while the broker runs; others can be made through the API.',
     ),
     max_rules: row(whole(0, 1_000_000), 10_000, 'rules', 'Bridge rules there may be, those of the settings included.'),
+    max_when_bytes: row(
+      size(0, 16 * MIB),
+      64 * KIB,
+      'bytes',
+      'The longest payload that the condition of a bridge rule looks into; for a longer one it has no answer and the rule makes no copy.',
+    ),
     max_auto_queues: row(
       whole(0, 1_000_000),
       1000,
@@ -238,6 +244,15 @@ export const table = {
       'What a new pull queue does when it is full, unless whoever makes it says otherwise. reject: who sends is told; a bridged copy is not ' +
         'made, and counted.',
     ),
+  },
+  delayed: {
+    max_messages: row(
+      whole(1, 1_000_000_000),
+      1_000_000,
+      'messages',
+      'Messages published to $delayed/{s}/{topic} that may wait for their moment; one more is refused.',
+    ),
+    max_bytes: row(size(1, 1024 * TIB), GIB, 'bytes', 'Bytes of messages that may wait for their moment.'),
   },
   log: {
     level: row(

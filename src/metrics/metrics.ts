@@ -28,6 +28,9 @@ export function createMetrics(sources: MetricSources, clock: Clock): Counters & 
   }
   if (queues !== undefined) addQueues(registry, queues)
   if (bridgeRules !== undefined) registry.gauge('aqueduct_bridge_rules', 'Bridge rules at work.', bridgeRules)
+  if (sources.delayed !== undefined) {
+    registry.gauge('aqueduct_delayed_messages', 'Messages published to $delayed that wait for their moment.', sources.delayed)
+  }
   if (sources.bridge !== undefined) addBridge(registry, sources.bridge)
   if (sources.store !== undefined) addStore(registry, sources.store)
   addProcessMetrics(registry, clock)

@@ -88,6 +88,8 @@ export interface MetricSources {
   readonly departures?: () => Iterable<DepartureCount>
   readonly queues?: () => Iterable<QueueTotals>
   readonly bridgeRules?: () => number
+  /** Messages that wait for their moment (`$delayed`). */
+  readonly delayed?: () => number
   readonly bridge?: BridgeCounts
   readonly store?: StoreCounts
   readonly ready?: () => boolean

@@ -86,7 +86,7 @@ export class QueueDefinitions {
     const dead = this.ground.ordered.deadOf(queue)?.counts()
     return {
       name: queue.name,
-      kind: queue.kind,
+      kind: queue.kind === 'dead' ? 'dead' : 'pull',
       attributes: queue.attributes,
       counts: {
         ready,

@@ -6,7 +6,7 @@ export type Tally = Record<Departure, number>
 export type Departures = Readonly<Record<QueueKind, Tally>>
 
 export function newDepartures(): Departures {
-  return { session: newTally(), group: newTally(), pull: newTally(), dead: newTally() }
+  return { session: newTally(), group: newTally(), pull: newTally(), dead: newTally(), internal: newTally() }
 }
 
 function newTally(): Tally {

@@ -27,6 +27,7 @@ import { LEASES_MAX } from './ordered-leases.js'
 import { Pager } from './ordered-pager.js'
 import { leave } from './ordered-place.js'
 import { Polls } from './ordered-polls.js'
+import type { OrderedKind } from './ordered-recover.js'
 import { fits, makeRoom, roomForAll, shed } from './ordered-room.js'
 import type { OrderedState } from './ordered-state.js'
 import { nextDue, purge, tick } from './ordered-tick.js'
@@ -63,10 +64,15 @@ export interface ReceiveOptions {
 
 export class OrderedQueue implements Due {
   readonly name: string
-  readonly kind: 'pull' | 'dead'
+  readonly kind: OrderedKind
   readonly state: OrderedState
   /** Called when something can be received and nothing could before. Set by a consumer that takes with `lease`. */
   onReady: (() => void) | null = null
+  /**
+   * True: delays that are over and leases that ended wait for whoever drives the queue, who hears of them by `onReady` and leases. So what came due
+   * leaves in the order in which it did.
+   */
+  driven = false
   slot = -1
   dueAt = 0
   private readonly shared: Shared
@@ -87,7 +93,7 @@ export class OrderedQueue implements Due {
     origin: 0,
   }
 
-  constructor(name: string, kind: 'pull' | 'dead', state: OrderedState, shared: Shared) {
+  constructor(name: string, kind: OrderedKind, state: OrderedState, shared: Shared) {
     this.name = name
     this.kind = kind
     this.state = state
@@ -422,6 +428,10 @@ export class OrderedQueue implements Due {
   /** Does what is due; called by the timers. */
   due(now: number): number {
     if (this.state.deleted || this.shared.store.journal.failed) return Number.POSITIVE_INFINITY
+    if (this.driven && nextDue(this.state) <= now) {
+      this.onReady?.()
+      return Number.POSITIVE_INFINITY
+    }
     const next = tick(this.state, now)
     if (now >= this.nextHousekeeping) {
       this.nextHousekeeping = now + HOUSEKEEPING_MS

@@ -81,6 +81,8 @@ export class OrderedQueues implements Effects {
   private readonly shared: Shared
   private readonly sweeping: Sweeping
   private readonly byNameMap = new Map<string, OrderedQueue>()
+  /** Those that are no users' business: by name, too. */
+  private readonly internals = new Map<string, OrderedQueue>()
   private readonly byIdMap = new Map<number, OrderedQueue>()
   private dirty: OrderedState[] = []
   private flight: OrderedState[] = []
@@ -188,6 +190,11 @@ export class OrderedQueues implements Effects {
     return this.get(name) ?? this.create(name, 'dead', { retention_s: DEAD_RETENTION_S, ...attributes })
   }
 
+  /** The `internal` queue of this name: a plugin's own, in no list. */
+  internal(name: string): OrderedQueue | undefined {
+    return this.internals.get(name)
+  }
+
   redriveTo(dead: OrderedQueue, max: number, home: (message: MessageView) => boolean): Promise<number> {
     return redriveTo(dead, max, home)
   }
@@ -204,7 +211,7 @@ export class OrderedQueues implements Effects {
   /** Ends long polls and timers. The store is closed by whoever opened it. */
   close(): void {
     this.closed = true
-    for (const queue of this.byNameMap.values()) queue.close()
+    for (const queue of this.byIdMap.values()) queue.close()
     this.shared.timers.close()
   }
 
@@ -215,7 +222,8 @@ export class OrderedQueues implements Effects {
 
   private adopt(name: string, kind: OrderedKind, state: OrderedState): OrderedQueue {
     const queue = new OrderedQueue(name, kind, state, this.shared)
-    this.byNameMap.set(name, queue)
+    const named = kind === 'internal' ? this.internals : this.byNameMap
+    named.set(name, queue)
     this.byIdMap.set(state.id, queue)
     return queue
   }
@@ -353,7 +361,7 @@ export class OrderedQueues implements Effects {
     }
     // Only now: nothing may be due, or commit, before all is known.
     for (const state of doomed) this.background(state, () => sweepDeleted(state, this.sweeping))
-    for (const queue of this.byNameMap.values()) {
+    for (const queue of this.byIdMap.values()) {
       queue.after()
       this.housekeep(queue)
     }

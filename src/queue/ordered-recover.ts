@@ -7,7 +7,10 @@ import { LEASED, type OrderedEntry } from './ordered-entry.js'
 import { entryOf } from './ordered-pages.js'
 import { classRows, decodeHead, type Head, isDefinitionSlot, isHeadSlot } from './ordered-rows.js'
 
-export type OrderedKind = 'pull' | 'dead'
+/** `internal`: a plugin's own, which nobody else sees. */
+export type OrderedKind = 'pull' | 'dead' | 'internal'
+
+const KINDS: readonly unknown[] = ['pull', 'dead', 'internal'] satisfies OrderedKind[]
 
 export interface Definition {
   readonly name: string
@@ -60,8 +63,8 @@ async function readLeased(disk: Disk, id: number): Promise<OrderedEntry[]> {
 function parseDefinition(id: number, value: Buffer): Definition {
   try {
     const d = JSON.parse(value.toString()) as { version?: unknown; name?: unknown; kind?: unknown; attributes?: unknown }
-    if (d.version !== 1 || typeof d.name !== 'string' || (d.kind !== 'pull' && d.kind !== 'dead')) throw damaged(id)
-    return { name: d.name, kind: d.kind, attributes: parseAttributes(d.attributes) }
+    if (d.version !== 1 || typeof d.name !== 'string' || !KINDS.includes(d.kind)) throw damaged(id)
+    return { name: d.name, kind: d.kind as OrderedKind, attributes: parseAttributes(d.attributes) }
   } catch (error) {
     throw new AqueductError('store_damaged', `The definition of queue ${id} cannot be read.`, { cause: error })
   }

@@ -84,7 +84,7 @@ export interface SessionQueue {
 }
 
 /** Kind of a queue, as stored. */
-export type QueueKind = 'session' | 'group' | 'pull' | 'dead'
+export type QueueKind = 'session' | 'group' | 'pull' | 'dead' | 'internal'
 
 /** How a message enters queues: once, then one `append` per queue, all in the open commit group. */
 export interface Admission {

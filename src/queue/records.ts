@@ -15,7 +15,7 @@ import type { Overflow, QueueKind, QueueLimits } from './queue.js'
 
 const VERSION = 1
 /** Order is stored: append only. */
-const KINDS: readonly QueueKind[] = ['session', 'group', 'pull', 'dead']
+const KINDS: readonly QueueKind[] = ['session', 'group', 'pull', 'dead', 'internal']
 const OVERFLOWS: readonly Overflow[] = ['reject', 'drop_oldest', 'drop_newest']
 const DEFINITION_BYTES = 16
 const HEAD_BYTES = 13

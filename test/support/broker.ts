@@ -11,7 +11,7 @@ import type { SettingsInput } from '../../src/config/schema.js'
 import { systemClock } from '../../src/core/clock.js'
 import { silentLog } from '../../src/core/log.js'
 import { listenTcp } from '../../src/listeners/tcp.js'
-import { type BridgeOptions, type Bridges, bridge } from '../../src/plugins/bridge/index.js'
+import { type BridgeOptions, type Bridges, bridge, type DelayedLimits } from '../../src/plugins/bridge/index.js'
 import { type DurableQueues, type DurableQueuesOptions, durableQueues } from '../../src/plugins/durable-queues/index.js'
 import { type QosRetryOptions, qosRetry } from '../../src/plugins/qos-retry/index.js'
 import { openStore, type Store } from '../../src/store/store.js'
@@ -38,6 +38,7 @@ export interface ClockedOptions {
   /** Beside those that every broker has. */
   plugins?: readonly Plugin[]
   bridge?: Partial<BridgeOptions>
+  delayed?: Partial<DelayedLimits>
   /** An earlier broker's disk: what it committed is there. */
   after?: CutDisk
   clock?: ManualClock
@@ -77,7 +78,7 @@ export async function startClocked(o: ClockedOptions = {}): Promise<ClockedBroke
     plugins: [
       durableQueues(o.limits === undefined ? {} : { limits: o.limits }),
       qosRetry(o.retry ?? {}),
-      bridge(o.bridge ?? {}),
+      bridge(o.bridge ?? {}, o.delayed ?? {}),
       ...(o.plugins ?? []),
       probe,
     ],

@@ -48,6 +48,8 @@ export interface BridgeOptions {
   readonly max_auto_queues: number
   /** Rules, those of the settings included. */
   readonly max_rules: number
+  /** Bytes of a payload that the condition of a rule looks into. */
+  readonly max_when_bytes: number
 }
 
 /** While a store is open. */
@@ -188,7 +190,7 @@ export class RuleBook implements Bridges {
     const before = this.active.get(name)
     const tally = this.tallies.get(name) ?? new Tally()
     this.tallies.set(name, tally)
-    const taker = new RuleTaker(compiled, tally, { targets, totals: this.totals })
+    const taker = new RuleTaker(compiled, tally, { targets, totals: this.totals, max_when_bytes: this.options.max_when_bytes })
     const active = { taker, source }
     this.active.set(name, active)
     this.api.addTaker(taker)

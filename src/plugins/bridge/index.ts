@@ -1,20 +1,36 @@
 /**
  * Plugin: copies what is published to topics into pull queues, by rules, in the commit that acknowledges the publisher; and takes what is
- * published to `$queue/{name}`.
+ * published to `$queue/{name}` and `$delayed/{s}/{topic}`.
  */
 import type { BrokerApi, Plugin } from '../../broker/plugin.js'
 import type { OrderedQueues } from '../../queue/ordered-queues.js'
 import type { DurableQueues } from '../durable-queues/index.js'
 import { type BridgeOptions, RuleBook } from './bridges.js'
+import { DelayedClock } from './delayed-clock.js'
+import { DELAYED_LEVEL, type DelayedLimits, DelayedSpace } from './delayed-space.js'
 import { QUEUE_LEVEL, QueueSpace } from './queue-space.js'
 
 export type { BridgeOptions, Bridges, ListedRule } from './bridges.js'
 export type { RuleCounts } from './counts.js'
+export type { DelayedLimits } from './delayed-space.js'
 export type { Rule } from './rule.js'
 
-export const defaultBridgeOptions: BridgeOptions = { rules: [], max_auto_queues: 1_000, max_rules: 10_000 }
+export const defaultBridgeOptions: BridgeOptions = {
+  rules: [],
+  max_auto_queues: 1_000,
+  max_rules: 10_000,
+  max_when_bytes: 65_536,
+}
 
-export function bridge(options: Partial<BridgeOptions> = {}): Plugin {
+const defaultDelayedLimits: DelayedLimits = { max_messages: 1_000_000, max_bytes: 1024 ** 3 }
+
+/** What the plugin offers of delayed messages: `broker.offer<DelayedMessages>('delayed')`. */
+export interface DelayedMessages {
+  /** Messages that wait for their moment. */
+  readonly waiting: number
+}
+
+export function bridge(options: Partial<BridgeOptions> = {}, delayed: Partial<DelayedLimits> = {}): Plugin {
   return {
     name: 'bridge',
     needs: ['durable-queues'],
@@ -23,12 +39,23 @@ export function bridge(options: Partial<BridgeOptions> = {}): Plugin {
       const book = new RuleBook(api, { ...defaultBridgeOptions, ...options })
       api.share('bridge', book)
       const space = new QueueSpace()
+      let clock: DelayedClock | undefined
+      const later = new DelayedSpace({ ...defaultDelayedLimits, ...delayed }, (queue, store) => {
+        clock = new DelayedClock(api, queue, store)
+      })
+      api.share('delayed', later)
       api.serve(QUEUE_LEVEL, space)
+      api.serve(DELAYED_LEVEL, later)
       api.onOpen(async (store, mailboxes) => {
         const ordered = queues.ordered as OrderedQueues
         space.open(store, mailboxes, ordered)
         await book.open(store, ordered)
+        clock?.stop()
+        clock = undefined
+        later.open(store, mailboxes, ordered)
       })
+      api.onOpened(() => clock?.wake())
+      api.onClose(() => clock?.stop())
     },
   }
 }

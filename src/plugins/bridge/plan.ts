@@ -1,8 +1,10 @@
 /**
- * What rules that require their copies have reserved for the message being admitted: made when the first of them is asked, gone with the
- * admission. So two of them never count on the same room, and no other rule takes what was promised.
+ * What rules share about the message being admitted, made when the first of them needs it and gone with the admission: facts for their conditions, and
+ * what those that require their copies have reserved. So two of them never count on the same room, and no other rule takes what was promised.
  */
+import type { Inbound } from '../../broker/message.js'
 import type { OrderedQueue } from '../../queue/ordered-queue.js'
+import { Facts } from './facts.js'
 
 interface Reservation {
   readonly queue: string
@@ -11,6 +13,12 @@ interface Reservation {
 
 export class Plan {
   private readonly reserved: Reservation[] = []
+  private known: Facts | undefined
+
+  facts(m: Inbound, bytes_max: number): Facts {
+    this.known ??= new Facts(m, bytes_max)
+    return this.known
+  }
 
   /** Reserves room for one copy, if `fits` says that there is room for all that is reserved in this queue and this one. */
   reserve(queue: string, bytes: number, fits: (copies: number, sum: number, largest: number) => boolean): boolean {

@@ -9,7 +9,7 @@ import type { Refusal, Tally, Totals } from './counts.js'
 import { Plan } from './plan.js'
 import type { Compiled } from './rule.js'
 import type { Targets } from './targets.js'
-import type { Subject } from './template.js'
+import { clientOf, type Subject } from './template.js'
 
 /** A copy on its way into a queue; one object, used again. */
 class Copy implements OutgoingMessage {
@@ -29,6 +29,8 @@ const PRIORITY_STANDARD = 8
 export interface Bridge {
   readonly targets: Targets
   readonly totals: Totals
+  /** Bytes of a payload that a condition looks into. */
+  readonly max_when_bytes: number
 }
 
 export class RuleTaker extends Taker {
@@ -52,7 +54,7 @@ export class RuleTaker extends Taker {
   /** Only a rule that requires its copy can refuse a message: when the copy has no room. A name or key that does not fit refuses the copy alone. */
   override allows(m: Inbound): boolean {
     const { rule, queue } = this.compiled
-    if (!rule.required || (m.qos === 0 && !rule.qos0)) return true
+    if (!rule.required || (m.qos === 0 && !rule.qos0) || this.answer(m) !== true) return true
     const name = queue.expand(subjectOf(m))
     if (this.textRefusal(m) !== undefined) return true
     const { targets, totals } = this.bridge
@@ -67,7 +69,7 @@ export class RuleTaker extends Taker {
 
   take(m: Inbound, _held: boolean): boolean {
     const { rule } = this.compiled
-    if (m.qos === 0 && !rule.qos0) return false
+    if ((m.qos === 0 && !rule.qos0) || !this.wants(m)) return false
     const queue = this.queueOf(m)
     const refusal = typeof queue === 'string' ? queue : this.textRefusal(m)
     if (typeof queue === 'string' || refusal !== undefined) return this.refused(refusal as Refusal)
@@ -79,6 +81,23 @@ export class RuleTaker extends Taker {
     this.tally.copied++
     this.bridge.totals.copied++
     return true
+  }
+
+  /** What the condition says; true without one. */
+  private answer(m: Inbound): boolean | undefined {
+    const { when } = this.compiled
+    return when === undefined || when.test(planOf(m).facts(m, this.bridge.max_when_bytes))
+  }
+
+  private wants(m: Inbound): boolean {
+    if (this.compiled.when === undefined) return true
+    const answer = this.answer(m)
+    if (answer === true) return true
+    for (const counts of [this.tally, this.bridge.totals]) {
+      counts.unmatched++
+      if (answer === undefined) counts.errors++
+    }
+    return false
   }
 
   /** False when the room that is left belongs to rules that require theirs. */
@@ -124,12 +143,6 @@ function subjectOf(m: Inbound): Subject {
   subject.topic = m.topic.name
   subject.client = clientOf(m)
   return subject
-}
-
-function clientOf(m: Inbound): string {
-  if (m.publisher !== null) return m.publisher.clientId
-  const id = (m.client as { readonly id?: unknown } | null)?.id
-  return typeof id === 'string' ? id : ''
 }
 
 function isTooLong(text: string): boolean {

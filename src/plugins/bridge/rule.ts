@@ -6,6 +6,7 @@ import { AqueductError, type ErrorCode } from '../../core/errors.js'
 import { KEY_BYTES_MAX, PRIORITY_MAX, PRIORITY_MIN, STRING_BYTES_MAX } from '../../core/limits.js'
 import { ATTRIBUTES, queueNameValid } from '../../queue/attributes.js'
 import { filterFault } from '../../topics/names.js'
+import { type Condition, compileCondition } from './condition.js'
 import { compileTemplate, type Template } from './template.js'
 
 /** A copy of each message whose topic matches `filter` goes into `queue`. */
@@ -28,7 +29,7 @@ export interface Rule {
   readonly ttl_s?: number
   /** A word for consumers to choose by, with placeholders as in `queue`. */
   readonly tag?: string
-  /** An expression that must be true. */
+  /** A CEL expression that must be true of the message. */
   readonly when?: string
 }
 
@@ -38,6 +39,7 @@ export interface Compiled {
   readonly queue: Template
   readonly key: Template | undefined
   readonly tag: Template | undefined
+  readonly when: Condition | undefined
 }
 
 const FIELDS = ['filter', 'queue', 'qos0', 'required', 'key', 'priority', 'delay_s', 'ttl_s', 'tag', 'when'] as const
@@ -46,6 +48,8 @@ const TTL_S_MAX = ATTRIBUTES.retention_s.kind === 'number' ? ATTRIBUTES.retentio
 /** No topic has more levels, whatever the setting. */
 const LEVELS_MAX = STRING_BYTES_MAX + 1
 const NAME_MAX = 256
+/** First levels whose topics are queues already, or the broker's own. */
+export const RESERVED_LEVELS: readonly string[] = ['$SYS', '$dead', '$share', '$queue', '$delayed']
 
 type Input = Readonly<Record<string, unknown>>
 
@@ -79,7 +83,7 @@ export function parseRule(name: unknown, input: unknown): Compiled {
   if (delay_s !== undefined && ttl_s !== undefined && ttl_s <= delay_s) {
     throw invalid(`ttl_s = ${ttl_s} is over before delay_s = ${delay_s} is: no copy would ever be received`)
   }
-  if (given.when !== undefined) throw invalid(`when = ${show(given.when)}: a rule cannot have a condition yet`)
+  const when = given.when === undefined ? undefined : compileCondition(given.when)
   const rule: Rule = {
     name,
     filter,
@@ -91,8 +95,9 @@ export function parseRule(name: unknown, input: unknown): Compiled {
     ...(delay_s === undefined ? {} : { delay_s }),
     ...(ttl_s === undefined ? {} : { ttl_s }),
     ...(tag === undefined ? {} : { tag: tag.text }),
+    ...(when === undefined ? {} : { when: when.text }),
   }
-  return { rule: Object.freeze(rule), queue, key, tag }
+  return { rule: Object.freeze(rule), queue, key, tag, when }
 }
 
 function filterOf(given: Input): string {
@@ -101,15 +106,13 @@ function filterOf(given: Input): string {
     throw invalid(`filter is a topic filter, such as "devices/+/telemetry": got ${show(filter)}`, 'filter_invalid')
   const fault = filterFault(filter, LEVELS_MAX)
   if (fault !== undefined) throw invalid(`filter = ${show(filter)}: ${fault}`, 'filter_invalid')
-  // What is in these spaces is a queue already, or the broker's own: a copy of it could come round again.
+  // A copy of what is there could come round again.
   const level = filter.split('/', 1)[0] as string
-  if (RESERVED.includes(level)) {
+  if (RESERVED_LEVELS.includes(level)) {
     throw invalid(`filter = ${show(filter)}: a rule may not copy what is published below ${level}`, 'filter_invalid')
   }
   return filter
 }
-
-const RESERVED = ['$SYS', '$dead', '$share', '$queue', '$delayed']
 
 function templateOf(given: Input, field: 'key' | 'tag', filter: string): Template | undefined {
   const text = textOf(given, field, KEY_BYTES_MAX)

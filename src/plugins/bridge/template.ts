@@ -4,6 +4,7 @@
  * `{1}`, `{2}`, …: the level that the first, second, … wildcard of the filter matched; for a trailing `#`, like `{#}`, all the levels that it matched,
  * with their slashes. `{topic}`: the whole topic. `{client}`: the client id of who published it, empty for a program or the broker itself.
  */
+import type { Inbound } from '../../broker/message.js'
 import { AqueductError } from '../../core/errors.js'
 import { checkQueueName } from '../../queue/attributes.js'
 
@@ -11,6 +12,13 @@ import { checkQueueName } from '../../queue/attributes.js'
 export interface Subject {
   readonly topic: string
   readonly client: string
+}
+
+/** The client id of who published `m`, empty for a program or the broker itself. */
+export function clientOf(m: Inbound): string {
+  if (m.publisher !== null) return m.publisher.clientId
+  const id = (m.client as { readonly id?: unknown } | null)?.id
+  return typeof id === 'string' ? id : ''
 }
 
 export interface Template {
