@@ -7,6 +7,7 @@ import { AqueductError } from '../core/errors.js'
 import { INTERNED_TOPICS_MAX } from '../core/limits.js'
 import { type Log, silentLog } from '../core/log.js'
 import { type Random, systemRandom } from '../core/random.js'
+import { Reason } from '../mqtt/constants.js'
 import { isMqttUtf8 } from '../mqtt/utf8.js'
 import type { Store } from '../store/store.js'
 import { TopicTable } from '../topics/interned.js'
@@ -187,7 +188,7 @@ async function openOn(
 function suspend(state: BrokerState): void {
   // First, so that nothing which ends below tries to store something.
   state.stored = null
-  for (const connection of [...state.connections]) connection.close()
+  for (const connection of [...state.connections]) connection.end(Reason.server_busy)
   state.routes.forgetSessions()
 }
 
