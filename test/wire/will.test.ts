@@ -162,7 +162,7 @@ test('a will to a reserved topic is dropped and counted, like a publish', async 
   await spy.subscribe(['$SYS/fake', 0])
   const { stats } = b.broker.state
   const before = stats.droppedReserved
-  for (const topic of ['$SYS/fake', '$dead/session/x', '$share/g/x', '$queue/q', '$delayed/5/x']) {
+  for (const topic of ['$SYS/fake', '$dead/session/x', '$share/g/x', '$queue/q', '$delayed/x']) {
     const client = await join('sly', { will: { topic, payload: 'x', retain: true, qos: 1 } })
     client.destroy()
     await gone('sly')
