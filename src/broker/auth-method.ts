@@ -25,7 +25,7 @@ export interface AuthClient {
 export interface AuthExchange {
   /**
    * The next authentication data of the client, that of CONNECT or of the AUTH which began it first; undefined where there was none. Not called
-   * again before the former step is answered. What it throws ends the connection with 0x80.
+   * again before the former step is answered. What it throws, or an answer that is no `AuthStep`, ends the connection with 0x80.
    */
   step(data: Buffer | undefined): AuthStep | Promise<AuthStep>
   /** Run when the connection is gone, or out of time, before the exchange was done or refused. */

@@ -1,7 +1,7 @@
 /**
  * CONNECT: read, check, ask the hooks, take over, open the session, answer. The rules are those of [MQTT-3.1.*]; refusals use the return
  * code that the standard gives, and anything else that is wrong closes the connection without an answer, but for MQTT 5, which has a
- * reason code for everything. Enhanced authentication [MQTT 5.0 4.12] begins where `packetFault` refuses its method today.
+ * reason code for everything. A CONNECT that names an authentication method comes back from `authenticating.ts` with the name that it proved.
  */
 import { isUtf8 } from 'node:buffer'
 import { type ConnectPacket, readConnect } from '../mqtt/connect.js'
@@ -11,6 +11,7 @@ import { PacketFault } from '../mqtt/faults.js'
 import type { Frame } from '../mqtt/frame.js'
 import type { Properties } from '../mqtt/properties.js'
 import { topicFault } from '../topics/names.js'
+import { authenticate } from './authenticating.js'
 import type { Connection, Phase } from './connection.js'
 import { heldExpiry, NEVER_S } from './expiry.js'
 import { reasonOf } from './five/farewell.js'
@@ -43,6 +44,22 @@ export function handleConnect(c: Connection, buf: Buffer, frame: Frame): void {
     c.fault(wrong.reason, wrong.text)
     return
   }
+  if (packet.properties?.authenticationMethod !== undefined) {
+    // For the hooks, the name that was proven is the user name.
+    authenticate(c, packet, (username) => ask(c, { ...packet, username }))
+    return
+  }
+  const { authMethods, stats } = c.state
+  if (!authMethods.isRequired) {
+    ask(c, packet)
+    return
+  }
+  stats.authRefused++
+  refuse(c, ConnectReturn.not_authorised, `authenticate by ${authMethods.requiredNames}`)
+}
+
+/** What the hooks say to it, if there are any. */
+function ask(c: Connection, packet: ConnectPacket): void {
   if (!c.state.hooks.gatesConnect) {
     accept(c, packet)
     return
@@ -68,9 +85,7 @@ function meet(c: Connection, asked: Properties): void {
 }
 
 /** What is wrong with a CONNECT that could be read. */
-function packetFault({ will, properties }: ConnectPacket, levels_max: number): PacketFault | undefined {
-  if (properties?.authenticationMethod !== undefined)
-    return new PacketFault(Reason.bad_authentication_method, 'no such authentication method')
+function packetFault({ will }: ConnectPacket, levels_max: number): PacketFault | undefined {
   if (will === undefined) return undefined
   const wrong = topicFault(will.topic, levels_max)
   if (wrong !== undefined) return new PacketFault(Reason.topic_name_invalid, `will: ${wrong}`)

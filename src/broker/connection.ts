@@ -16,6 +16,7 @@ import { PINGRESP, PUBREL, Reason } from '../mqtt/constants.js'
 import type { Frame } from '../mqtt/frame.js'
 import type { MessageView } from '../store/message.js'
 import type { Waiter } from '../store/waiter.js'
+import { type Authentication, abandonAuth } from './authenticating.js'
 import { type ClientPacket, clientPublish, clientSubscribe, clientUnsubscribe } from './client-api.js'
 import { handlePacket } from './dispatch.js'
 import { sendCopy5, sendInbound5 } from './five/copies.js'
@@ -48,6 +49,8 @@ export class Connection extends EventEmitter implements TransportHandler, Delive
   connected = false
   closed = false
   will: object | null = null
+  /** Whom enhanced authentication proved it to be; else whatever a program keeps here, as many do. */
+  user: string | undefined = undefined
   readonly conn: unknown
   readonly req: unknown
   readonly broker: unknown
@@ -59,6 +62,8 @@ export class Connection extends EventEmitter implements TransportHandler, Delive
   session: Session | null = null
   /** What only a connection of MQTT 5 has. */
   peer: Peer | null = null
+  /** Only when its CONNECT named an authentication method. */
+  auth: Authentication | null = null
   /** The will as it will be published, until an orderly DISCONNECT or until it was. */
   lastWill: Will | null = null
   /** Seconds between packets that the client promised; 0: no limit [MQTT-3.1.2-24]. */
@@ -375,6 +380,7 @@ export class Connection extends EventEmitter implements TransportHandler, Delive
     this.state.connections.delete(this)
     this.output.drop()
     this.input.close()
+    if (this.auth !== null) abandonAuth(this, this.auth)
     this.deferred = null
     this.replay = null
     const session = this.session

@@ -1,6 +1,5 @@
 /** Which packet goes where, and which are not allowed now. One call per packet, in the order in which they came. */
 import { ackReason, readAck } from '../mqtt/acks.js'
-import { readAuth } from '../mqtt/auth.js'
 import {
   AUTH,
   CONNECT,
@@ -20,6 +19,7 @@ import { readDisconnect } from '../mqtt/disconnect.js'
 import { PacketFault } from '../mqtt/faults.js'
 import type { Frame } from '../mqtt/frame.js'
 import type { Properties } from '../mqtt/properties.js'
+import { handleAuth } from './authenticating.js'
 import { handleConnect } from './connecting.js'
 import type { Connection } from './connection.js'
 import { heldExpiry } from './expiry.js'
@@ -34,6 +34,7 @@ export function handlePacket(c: Connection, frame: Frame, buf: Buffer, packetSta
   if (c.phase !== 'connected') {
     // The first packet must be a CONNECT [MQTT-3.1.0-1].
     if (frame.type === CONNECT && c.phase === 'waiting') handleConnect(c, buf, frame)
+    else if (c.auth !== null) handleBeforeConnack(c, frame, buf)
     else c.fault(Reason.protocol_error, 'the first packet is not CONNECT')
     return
   }
@@ -65,15 +66,18 @@ export function handlePacket(c: Connection, frame: Frame, buf: Buffer, packetSta
       guarded(c, () => handleDisconnect(c, buf, frame))
       return
     case AUTH:
-      guarded(c, () => {
-        readAuth(buf, frame)
-        // Nothing was agreed on in CONNECT [MQTT-4.12.0-6].
-        c.fault(Reason.protocol_error, 'AUTH without an authentication method')
-      })
+      guarded(c, () => handleAuth(c, buf, frame))
       return
   }
   // A second CONNECT [MQTT-3.1.0-2], or a packet that only servers send.
   c.fault(Reason.protocol_error, `packet type ${frame.type} is not allowed here`)
+}
+
+/** A client that is authenticating sends nothing else [MQTT-3.1.2-30]. */
+function handleBeforeConnack(c: Connection, frame: Frame, buf: Buffer): void {
+  if (frame.type === AUTH) guarded(c, () => handleAuth(c, buf, frame))
+  else if (frame.type === DISCONNECT) guarded(c, () => handleDisconnect(c, buf, frame))
+  else c.fault(Reason.protocol_error, `packet type ${frame.type} before authentication has ended`)
 }
 
 function handleDisconnect(c: Connection, buf: Buffer, frame: Frame): void {

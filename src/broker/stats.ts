@@ -19,6 +19,8 @@ export class BrokerStats {
   refusedFull = 0
   /** Connections closed for a packet that breaks the protocol. */
   malformed = 0
+  /** Connections ended because enhanced authentication failed, or was not tried where it must be. */
+  authRefused = 0
   takeovers = 0
   keepaliveTimeouts = 0
   connectTimeouts = 0

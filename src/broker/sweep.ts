@@ -4,6 +4,7 @@
  */
 import type { Timer } from '../core/clock.js'
 import { Reason } from '../mqtt/constants.js'
+import { authTimedOut } from './authenticating.js'
 import type { BrokerState, Stored } from './state.js'
 
 /** Grain of keep alive and connect timeout. */
@@ -40,6 +41,9 @@ function sweepConnections(state: BrokerState, retry: boolean): void {
         c.finish(new Error('connect did not arrive in time'))
         c.transport.destroy()
       }
+    } else if (c.auth?.exchange && now - c.auth.begun_ms > connect_ms + SWEEP_MS) {
+      state.stats.connectTimeouts++
+      authTimedOut(c)
     } else if (c.phase === 'connected') {
       // One and a half times what the client promised [MQTT-3.1.2-24], never less: `heard_ms` may be one sweep old. While we do not
       // read, its silence is ours.

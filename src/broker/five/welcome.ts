@@ -13,7 +13,7 @@ const RECEIVE_MAXIMUM_DEFAULT = 65_535
 export function welcome5(c: Connection, packet: ConnectPacket, sessionPresent: boolean): Buffer | undefined {
   const { settings, spaces } = c.state
   const asked = packet.properties ?? {}
-  const told: Properties = { ...limitsOf(settings) }
+  const told: Properties = { ...limitsOf(settings), ...c.auth?.properties }
   const asked_s = asked.sessionExpiryInterval ?? 0
   const { expiry_s = 0 } = c.session ?? {}
   if (expiry_s !== asked_s) told.sessionExpiryInterval = expiry_s
