@@ -6,6 +6,7 @@
 import { mkdir, mkdtemp } from 'node:fs/promises'
 import { join } from 'node:path'
 import { metricsOf } from './app-metrics.js'
+import { scram } from './auth/index.js'
 import { type Aedes, type Broker, createBroker } from './broker/broker.js'
 import { refuseOverlap } from './broker/import/folder.js'
 import { type Imported, importAedes as importInto } from './broker/import/import.js'
@@ -144,7 +145,7 @@ export async function startApp(settings: Settings, o: AppOptions = {}): Promise<
   return { ...aqueduct, mqttPort: mqtt?.port, httpPort: http?.port, close }
 }
 
-function optionsOf({ store, mqtt, session, queue, retry, bridge: rules, delayed }: Settings): AqueductOptions {
+function optionsOf({ store, mqtt, session, queue, retry, bridge: rules, delayed, auth }: Settings): AqueductOptions {
   return {
     store: { ...store, max_bytes: Number.isFinite(store.max_bytes) ? store.max_bytes : 0 },
     plugins: [
@@ -154,6 +155,7 @@ function optionsOf({ store, mqtt, session, queue, retry, bridge: rules, delayed 
       }),
       qosRetry(retry),
       bridge(rules, delayed),
+      ...(auth.scram_file === null ? [] : [scram({ file: auth.scram_file, required: auth.scram_required })]),
     ],
     broker: { ...mqtt, session_expiry_s: session.expiry_s },
   }

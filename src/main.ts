@@ -3,6 +3,7 @@
 import { type Actions, run } from './cli/program.js'
 import { processTerminal } from './cli/terminal.js'
 import type { Settings } from './config/schema.js'
+import { AqueductError, hasCode } from './core/errors.js'
 
 /** Resolves at the first SIGTERM or SIGINT. Later ones are ignored: npm and the terminal both deliver one Ctrl-C. */
 function stopSignal(): Promise<NodeJS.Signals> {
@@ -47,6 +48,18 @@ const actions: Actions = {
   async importAedes(folder, settings) {
     const { importAedes } = await import('./app.js')
     return importAedes(folder, settings)
+  },
+
+  async scramUser(name, iterations) {
+    const { readPassword } = await import('./cli/password.js')
+    const { scramUserLine } = await import('./auth/user-line.js')
+    const password = () => readPassword({ input: process.stdin, output: process.stderr })
+    try {
+      return await scramUserLine(name, password, iterations === undefined ? {} : { iterations })
+    } catch (error) {
+      // On the command line a wrong name is wrong usage.
+      throw hasCode(error, 'attribute_invalid') ? new AqueductError('bad_setting', error.message) : error
+    }
   },
 }
 

@@ -26,6 +26,10 @@ async function aqueduct(line: string, env: Record<string, string> = {}, fail?: E
       imported.push(folder)
       return { sessions: 3, messages: 20, retained: 5, wills: 1 }
     },
+    async scramUser(name, iterations) {
+      if (fail !== undefined) throw fail
+      return `${name}:SCRAM-SHA-256$${iterations}`
+    },
   }
   const terminal = new TestTerminal()
   const code = await run(line === '' ? [] : line.split(' '), env, actions, terminal)
@@ -94,6 +98,15 @@ describe('the other commands', () => {
     expect(code).toBe(0)
     expect(out).toContain('Usage: aqueduct')
     expect(err).toBe('')
+  })
+
+  it('scram-user prints the line it is given, and needs no settings', async () => {
+    expect(await aqueduct('scram-user ann --iterations 5000')).toMatchObject({
+      code: 0,
+      out: 'ann:SCRAM-SHA-256$5000\n',
+      err: '',
+    })
+    expect(await aqueduct('scram-user')).toMatchObject({ code: 2, out: '' })
   })
 
   it('import-aedes says what it took over', async () => {

@@ -54,6 +54,7 @@ describe('defaults', () => {
         connect_timeout_s: 10,
       },
       http: { host: '127.0.0.1', port: 8080, allow_origins: [], max_body_bytes: 16 * 1024 * 1024 },
+      auth: { scram_file: null, scram_required: false },
       retry: { interval_ms: 30_000, max_attempts: 0 },
       session: { expiry_s: 604_800, max_messages: 100_000, max_bytes: 268_435_456, overflow: 'drop_oldest' },
       queue: { max_messages: 1_000_000, max_bytes: 1_073_741_824, overflow: 'reject' },
@@ -275,6 +276,22 @@ describe('a secret', () => {
   })
 })
 
+describe('a users file', () => {
+  it('is none, or a path; the word none is not one', () => {
+    expect(setTo('auth.scram_file=users').auth.scram_file).toBe('users')
+    expect(setTo('auth.scram_file=./none').auth.scram_file).toBe('./none')
+    expect(setTo('auth.scram_file=users', 'auth.scram_file=none').auth.scram_file).toBeNull()
+    expect(makeSettings({ auth: { scram_file: null } }).auth.scram_file).toBeNull()
+    expect(refused({ set: ['auth.scram_file='] })).toContain('auth.scram_file = "" (from --set) is not allowed')
+  })
+
+  it('is there when SCRAM is required', () => {
+    expect(refused({ set: ['auth.scram_required=true'] })).toMatch(/^auth\.scram_required = true and auth\.scram_file = "none" /)
+    expect(setTo('auth.scram_required=true', 'auth.scram_file=users').auth.scram_required).toBe(true)
+    expect(refused({ set: ['auth.scram_required=yes'] })).toContain('Allowed is true or false.')
+  })
+})
+
 describe('listeners beyond loopback', () => {
   it.each(['0.0.0.0', '::', '192.0.2.7', 'example.org', '::ffff:192.0.2.7', '127.0.0.1.example.org', '128.0.0.1'])(
     '%s needs auth',
@@ -284,6 +301,11 @@ describe('listeners beyond loopback', () => {
       expect(setTo(`http.host=${host}`, 'http.port=off').http.port).toBe('off')
     },
   )
+
+  it('stay closed with SCRAM, which protects passwords and no messages', () => {
+    const auth = ['auth.scram_file=users', 'auth.scram_required=true']
+    expect(refused({ set: [...auth, 'mqtt.host=0.0.0.0'] })).toMatch(/^mqtt\.host = .*auth\.scram_required .* unprotected/)
+  })
 
   it.each(['localhost', 'LOCALHOST', '127.0.0.1', '127.8.9.1', '::1', '::ffff:127.0.0.1'])('%s is loopback', (host) => {
     expect(setTo(`mqtt.host=${host}`).mqtt.host).toBe(host)

@@ -24,11 +24,18 @@ export async function scramCredential(password: string, o: ScramCredentialOption
   return writeCredential(credential)
 }
 
-/** The line of a users file for `name`, without its end. Throws `attribute_invalid`. */
-export async function scramUserLine(name: string, password: string, o: ScramCredentialOptions = {}): Promise<string> {
+/**
+ * The line of a users file for `name`, without its end. `password` may be a function, which is asked once the name is known to be one. Throws
+ * `attribute_invalid`.
+ */
+export async function scramUserLine(
+  name: string,
+  password: string | (() => Promise<string>),
+  o: ScramCredentialOptions = {},
+): Promise<string> {
   const wrong = nameFault(name)
   if (wrong !== undefined) throw invalid(`${JSON.stringify(name)} cannot be a user name: ${wrong}.`)
-  return `${prepare(name)}:${await scramCredential(password, o)}`
+  return `${prepare(name)}:${await scramCredential(typeof password === 'string' ? password : await password(), o)}`
 }
 
 function invalid(sentence: string): AqueductError {

@@ -60,9 +60,11 @@ export class Users {
 
 /** What is wrong with a name that stands in such a list; undefined: nothing. */
 export function nameFault(name: string): string | undefined {
-  if (Buffer.byteLength(name) > NAME_BYTES_MAX) return `a name has more than ${NAME_BYTES_MAX} bytes`
-  if (prepare(name) === undefined) return 'a name is empty or holds control characters'
-  if (name.startsWith('#') || name.trim() !== name) return 'a name begins with # or a space, or ends with a space'
+  const prepared = prepare(name)
+  if (prepared === undefined) return 'a name is empty or holds control characters'
+  if (Buffer.byteLength(prepared) > NAME_BYTES_MAX) return `a name has more than ${NAME_BYTES_MAX} bytes`
+  // Also when only the prepared form does: that is what stands in the file.
+  if (/^[# ]| $/.test(prepared)) return 'a name begins with # or a space, or ends with a space'
   return undefined
 }
 

@@ -11,7 +11,7 @@ import { STRING_BYTES_MAX } from '../core/limits.js'
 import { readAuth } from '../mqtt/auth.js'
 import type { ConnectPacket } from '../mqtt/connect.js'
 import { ConnectReturn, Reason } from '../mqtt/constants.js'
-import { auth as authPacket } from '../mqtt/encode.js'
+import { auth as authPacket, connack } from '../mqtt/encode.js'
 import type { Frame } from '../mqtt/frame.js'
 import type { Properties } from '../mqtt/properties.js'
 import type { AuthExchange, AuthMethod, AuthStep } from './auth-method.js'
@@ -66,6 +66,12 @@ export function authenticate(c: Connection, packet: ConnectPacket, proven: (user
   }
   c.auth = new Authentication(method, c.made_ms, proven)
   begin(c, c.auth, packet.clientId, packet.username, authenticationData)
+}
+
+/** A CONNECT without a method where there must be one. */
+export function refuseUnproven(c: Connection): void {
+  if (c.peer === null) c.send(connack(4, ConnectReturn.not_authorised, false))
+  refuse(c, Reason.not_authorised, `authenticate by ${c.state.authMethods.requiredNames}`)
 }
 
 /** AUTH from the client. Throws a `PacketFault`. */
@@ -201,7 +207,13 @@ function refuse(c: Connection, reason: number, text: string): void {
   c.state.stats.authRefused++
   c.state.log.debug({ client: c.id, remote: c.transport.remote, reason, method: c.auth?.method.name }, text)
   if (c.phase === 'connecting') c.state.hooks.refused(c, ConnectReturn.not_authorised)
-  c.end(reason, new Error(text))
+  const error = new Error(text)
+  if (c.peer !== null) {
+    c.end(reason, error)
+    return
+  }
+  c.finish(error)
+  c.transport.end()
 }
 
 /** The method itself failed: that is nobody's fault at the other end. */

@@ -11,7 +11,7 @@ import { PacketFault } from '../mqtt/faults.js'
 import type { Frame } from '../mqtt/frame.js'
 import type { Properties } from '../mqtt/properties.js'
 import { topicFault } from '../topics/names.js'
-import { authenticate } from './authenticating.js'
+import { authenticate, refuseUnproven } from './authenticating.js'
 import type { Connection, Phase } from './connection.js'
 import { heldExpiry, NEVER_S } from './expiry.js'
 import { reasonOf } from './five/farewell.js'
@@ -49,13 +49,8 @@ export function handleConnect(c: Connection, buf: Buffer, frame: Frame): void {
     authenticate(c, packet, (username) => ask(c, { ...packet, username }))
     return
   }
-  const { authMethods, stats } = c.state
-  if (!authMethods.isRequired) {
-    ask(c, packet)
-    return
-  }
-  stats.authRefused++
-  refuse(c, ConnectReturn.not_authorised, `authenticate by ${authMethods.requiredNames}`)
+  if (c.state.authMethods.isRequired) refuseUnproven(c)
+  else ask(c, packet)
 }
 
 /** What the hooks say to it, if there are any. */

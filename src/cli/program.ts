@@ -25,6 +25,8 @@ export interface Actions {
   serve(settings: Settings): Promise<number>
   /** Reads a folder of aedes-persistence-level into the store and counts what it took over. */
   importAedes(folder: string, settings: Settings): Promise<Imported>
+  /** The line of a users file for `name`; reads the password by itself. `iterations`: undefined for the default. */
+  scramUser(name: string, iterations: number | undefined): Promise<string>
 }
 
 export interface Imported {
@@ -65,6 +67,15 @@ export async function run(argv: readonly string[], env: Environment, actions: Ac
       const { sessions, messages, retained, wills } = await actions.importAedes(folder, load(flags).settings)
       const counts = [`${sessions} sessions`, `${messages} queued messages`, `${retained} retained messages`, `${wills} wills`]
       terminal.out(`imported ${counts.join(', ')} from ${folder}\n`)
+    })
+
+  program
+    .command('scram-user')
+    .argument('<name>', 'the user name')
+    .option('--iterations <number>', 'how often the password is hashed, 4096 or more (default 15000)', Number)
+    .description('print a line for the file of auth.scram_file; the password is asked for, or read from a pipe')
+    .action(async (name: string, flags: { iterations?: number }) => {
+      terminal.out(`${await actions.scramUser(name, flags.iterations)}\n`)
     })
 
   withSettings(program.command('config'))

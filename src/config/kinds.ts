@@ -102,6 +102,22 @@ export const path: Kind<string> = {
   literal: quoted,
 }
 
+/** The same, or `none`, which is null in the program. */
+export const pathOrNone: Kind<string | null> = {
+  allowed: `${path.allowed}, or "none"`,
+  accept: (value) => (value === null || value === 'none' ? null : path.accept(value)),
+  read: asIs,
+  literal: (value) => quoted(value ?? 'none'),
+}
+
+/** Yes or no. */
+export const yesNo: Kind<boolean> = {
+  allowed: 'true or false',
+  accept: (value) => (typeof value === 'boolean' ? value : undefined),
+  read: (text) => (text === 'true' ? true : text === 'false' ? false : text),
+  literal: String,
+}
+
 /** A host name or an IP address to listen on. */
 export const host: Kind<string> = {
   allowed: 'a host name or an IP address, such as 127.0.0.1',

@@ -13,13 +13,21 @@ export function isLoopback(host: string): boolean {
 
 /** Throws `bad_setting` for the first rule that `settings` break. */
 export function checkRules(settings: Settings): void {
+  const { scram_file, scram_required } = settings.auth
+  if (scram_required && scram_file === null) {
+    throw new AqueductError(
+      'bad_setting',
+      'auth.scram_required = true and auth.scram_file = "none" would let nobody in. Allowed is true with a users file, or false.',
+    )
+  }
   for (const door of ['mqtt', 'http'] as const) {
     const { host, port } = settings[door]
     if (port !== 'off' && !isLoopback(host)) {
       throw new AqueductError(
         'bad_setting',
-        `${door}.host = ${JSON.stringify(host)} is reachable from other machines and no auth setting is there to say who may connect. ` +
-          `Allowed without auth is a loopback address such as 127.0.0.1, or ${door}.port = "off".`,
+        `${door}.host = ${JSON.stringify(host)} is reachable from other machines and no auth setting makes that safe: ` +
+          `${scram_required ? 'auth.scram_required says who connects, but messages travel unprotected' : 'none says who may connect'}. ` +
+          `Allowed is a loopback address such as 127.0.0.1, or ${door}.port = "off".`,
       )
     }
   }

@@ -13,12 +13,14 @@ import {
   listOf,
   type Plain,
   path,
+  pathOrNone,
   port,
   size,
   sizeOrNone,
   tablesOf,
   textOrNone,
   whole,
+  yesNo,
 } from './kinds.js'
 
 /** One row. `text` is one sentence, or a few short ones, in plain words. */
@@ -165,6 +167,22 @@ export const table = {
       16 * MIB,
       'bytes',
       'The largest JSON body of a request, a batch of messages among them. A message sent as it is is bounded by its queue instead.',
+    ),
+  },
+  auth: {
+    scram_file: row(
+      pathOrNone,
+      null,
+      '',
+      'A file of users who may authenticate by SCRAM-SHA-256 over MQTT 5, a line of `aqueduct scram-user` for each. It is read again ' +
+        'when it has changed; while it has a bad line, or is gone, the list before it stays in force.',
+    ),
+    scram_required: row(
+      yesNo,
+      false,
+      '',
+      'Refuse every MQTT client that does not authenticate by SCRAM-SHA-256, those of MQTT 3.1.1 included. It needs `auth.scram_file`. ' +
+        'HTTP is not covered by it.',
     ),
   },
   retry: {

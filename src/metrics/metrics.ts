@@ -57,6 +57,7 @@ function addBroker(to: Counters, broker: BrokerCounts): void {
     { labels: { reason: 'taken_over' }, value: broker.takeovers },
     { labels: { reason: 'keep_alive' }, value: broker.keepaliveTimeouts },
     { labels: { reason: 'no_connect' }, value: broker.connectTimeouts },
+    { labels: { reason: 'not_authenticated' }, value: broker.authRefused },
   ])
   to.counter('aqueduct_wills_published_total', 'Will messages published.', () => broker.willsPublished)
   to.counter('aqueduct_wills_dropped_total', 'Wills that were due and found no room.', () => broker.willsDropped)

@@ -28,6 +28,8 @@ export interface BrokerCounts {
   readonly takeovers: number
   readonly keepaliveTimeouts: number
   readonly connectTimeouts: number
+  /** Connections ended because enhanced authentication failed, or was not tried where it must be. */
+  readonly authRefused: number
   readonly willsPublished: number
   /** Wills that were due while there was no room, with too many waiting for that. */
   readonly willsDropped: number

@@ -43,6 +43,8 @@ describe('a users file', () => {
     [`:${credential()}`, 'a name is empty'],
     [` ann:${credential()}`, 'a name begins with # or a space'],
     [`ann :${credential()}`, 'a name begins with # or a space'],
+    [`῍:${credential()}`, 'a name begins with # or a space'],
+    [`＃ann:${credential()}`, 'a name begins with # or a space'],
     [`a\tn:${credential()}`, 'control characters'],
     [`${'x'.repeat(NAME_BYTES_MAX + 1)}:${credential()}`, 'more than 512 bytes'],
     [`ann:${credential({ i: 4095 })}`, '4095 iterations'],
@@ -74,10 +76,13 @@ describe('a users file', () => {
 
   it('takes every line that scram-user makes', async () => {
     await fc.assert(
-      fc.asyncProperty(fc.string({ unit: 'grapheme', maxLength: 12 }), async (name) => {
-        const line = await scramUserLine(name, 'pencil', { iterations: 4096 }).catch(() => undefined)
-        if (line !== undefined) expect(await names(line)).toBe(1)
-      }),
+      fc.asyncProperty(
+        fc.oneof(fc.string({ unit: 'grapheme', maxLength: 12 }), fc.string({ unit: 'binary', maxLength: 4 })),
+        async (name) => {
+          const line = await scramUserLine(name, 'pencil', { iterations: 4096 }).catch(() => undefined)
+          if (line !== undefined) expect(await names(line)).toBe(1)
+        },
+      ),
       { numRuns: 40 },
     )
   })

@@ -15,6 +15,7 @@ export interface CliRun {
 const none: Actions = {
   serve: () => Promise.reject(new Error('not here')),
   importAedes: () => Promise.reject(new Error('not here')),
+  scramUser: () => Promise.reject(new Error('not here')),
 }
 
 /** `words`: the command line, already split. */

@@ -409,5 +409,7 @@ test('a required method: everybody else is refused, in the words of their versio
 })
 
 test('two methods of one name do not start', async () => {
-  await expect(startClocked({ plugins: [methods(), { ...methods(), name: 'again' }] })).rejects.toMatchObject({ code: 'internal' })
+  await expect(startClocked({ plugins: [methods(), { ...methods(), name: 'again' }] })).rejects.toMatchObject({
+    code: 'internal',
+  })
 })
