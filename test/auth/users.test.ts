@@ -155,6 +155,7 @@ describe('a users file that changes', () => {
     const [one, two] = await Promise.all([file.current(), file.current()])
     expect(one).toBe(two)
     expect([one.size, first.size]).toEqual([2, 1])
+    expect(await file.current()).toBe(one)
     // In the way of an editor: a new file under the old name.
     writeFileSync(`${path}.new`, `eve:${credential()}\nann:${credential()}\n`)
     renameSync(`${path}.new`, path)
