@@ -130,7 +130,7 @@ test('AUTH goes to and fro with reason 0x18 and the method until CONNACK [MQTT-4
   await client.disconnect()
 })
 
-test('AUTH looks as the standard draws it', async () => {
+test('AUTH looks as the standard draws it, without reason string and user properties [MQTT-3.15.2-2] [MQTT-3.15.2-3]', async () => {
   expect(await bytesFor(connect('more'), disconnect)).toEqual(AUTH_MORE)
   expect(await bytesFor(connect(), disconnect)).toEqual([0xf0, 9, 0x18, 7, ...block('')])
 })
