@@ -52,7 +52,7 @@ export function abandonAuth(c: Connection, auth: Authentication): void {
   try {
     exchange?.abandoned?.()
   } catch (error) {
-    c.state.log.error({ client: c.id, method: auth.method.name, error }, 'authentication method failed')
+    c.state.log.error({ client: c.id, method: auth.method.name, err: error }, 'authentication method failed')
   }
 }
 
@@ -196,10 +196,15 @@ function isPromise(answer: AuthStep | Promise<AuthStep>): answer is Promise<Auth
 
 /** Methods may be a program's, in any language that runs here: what is not clearly a yes must not become one. */
 function isStep(answer: AuthStep | undefined): boolean {
-  if (answer?.kind === 'refused') return true
+  if (answer?.kind === 'refused') return isText(answer.reason)
   if (answer?.kind !== 'continue' && answer?.kind !== 'done') return false
   if (answer.data !== undefined && !(Buffer.isBuffer(answer.data) && answer.data.length <= STRING_BYTES_MAX)) return false
-  return answer.kind === 'continue' || (typeof answer.identity === 'string' && answer.identity !== '')
+  return answer.kind === 'continue' || (isText(answer.identity) && answer.identity !== '')
+}
+
+/** True for what a reason string can carry. */
+function isText(value: unknown): value is string {
+  return typeof value === 'string' && !value.includes('\0') && Buffer.byteLength(value) <= STRING_BYTES_MAX
 }
 
 /** Ends the connection: with CONNACK before it was accepted [MQTT-4.12.0-4], with DISCONNECT afterwards [MQTT-4.12.1-2]. */
@@ -219,6 +224,6 @@ function refuse(c: Connection, reason: number, text: string): void {
 /** The method itself failed: that is nobody's fault at the other end. */
 function broken(c: Connection, auth: Authentication, error: unknown): void {
   auth.exchange = null
-  c.state.log.error({ client: c.id, method: auth.method.name, error }, 'authentication method failed')
+  c.state.log.error({ client: c.id, method: auth.method.name, err: error }, 'authentication method failed')
   refuse(c, Reason.unspecified_error, 'authentication failed')
 }

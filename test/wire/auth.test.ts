@@ -45,6 +45,8 @@ function does(data: Buffer | undefined): AuthStep | Promise<AuthStep> {
       return Promise.reject(new Error('secret of the house'))
     case 'junk':
       return {} as AuthStep
+    case 'verbose':
+      return { kind: 'refused', reason: `\0${'x'.repeat(65_536)}` }
     case 'long':
       return { kind: 'continue', data: Buffer.alloc(65_536) }
     default:
@@ -151,7 +153,7 @@ test('a refusal at any step is CONNACK with 0x87, then the end [MQTT-4.12.0-4]',
 })
 
 test('a method that throws, or answers what is no answer, lets nobody in and tells nothing', async () => {
-  for (const data of ['throw', 'reject', 'junk', 'is:', 'long']) {
+  for (const data of ['throw', 'reject', 'junk', 'is:', 'long', 'verbose']) {
     const client = await open(connect(data, { requestProblemInformation: 1 }))
     expect(await untilClosed(client), data).toMatchObject([
       { type: T.CONNACK, code: 0x80, properties: { reasonString: 'authentication failed' } },
