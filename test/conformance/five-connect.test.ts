@@ -157,6 +157,59 @@ describe('what a CONNECT is', () => {
   })
 })
 
+test('every packet takes the properties that it may have, user properties over and over', async () => {
+  const userProperties: [string, string][] = [
+    ['a', '1'],
+    ['a', '1'],
+    ['', ''],
+  ]
+  const hello: Props = {
+    sessionExpiryInterval: 10,
+    receiveMaximum: 65_535,
+    maximumPacketSize: 0xffff_ffff,
+    topicAliasMaximum: 0,
+    requestResponseInformation: 1,
+    requestProblemInformation: 0,
+    userProperties,
+  }
+  const will: Props = {
+    willDelayInterval: 1,
+    payloadFormatIndicator: 0,
+    messageExpiryInterval: 0,
+    correlationData: Buffer.alloc(0),
+    userProperties,
+  }
+  const client = await join(b.port, 'all-properties', {
+    properties: hello,
+    will: { topic: 'w', payload: 'w', properties: will },
+    auto_ack: false,
+  })
+  expect(client.connack?.code).toBe(0)
+  client.send(packet.subscribe(1, [['all', 2]], { subscriptionIdentifiers: [1], userProperties }))
+  expect((await client.next()).codes).toEqual([2])
+  const all: Props = {
+    payloadFormatIndicator: 0,
+    messageExpiryInterval: 60,
+    contentType: '',
+    responseTopic: 'r',
+    topicAlias: 1,
+    userProperties,
+  }
+  client.send(packet.publish('all', '', { qos: 2, id: 1, properties: all }))
+  await client.expect(T.PUBREC)
+  client.send(packet.ack(T.PUBREL, 1, 0, { reasonString: '', userProperties }))
+  await client.expect(T.PUBCOMP)
+  const { id } = await client.expect(T.PUBLISH)
+  client.send(packet.ack(T.PUBREC, id, 0, { reasonString: 'r', userProperties }))
+  await client.expect(T.PUBREL)
+  client.send(packet.ack(T.PUBCOMP, id, 0, { reasonString: 'r', userProperties }))
+  client.send(packet.ack(T.PUBACK, 99, 0x10, { reasonString: 'r', userProperties }))
+  client.send(packet.unsubscribe(2, ['all'], { userProperties }))
+  expect((await client.next()).codes).toEqual([0])
+  client.send(packet.reason(T.DISCONNECT, 0, { sessionExpiryInterval: 20, reasonString: 'r', userProperties }))
+  expect(await untilClosed(client)).toEqual([])
+})
+
 describe('client identifiers', () => {
   test('of 1 to 23 letters and digits are taken, and many more [MQTT-3.1.3-5]', async () => {
     for (const id of ['a', '0123456789abcdefghijklm', 'NOPQRSTUVWXYZABCDEFGHIJ', 'ein/gerät #+$', 'x'.repeat(50_000)])

@@ -358,6 +358,22 @@ describe('wills', () => {
     const clean = await on('restarts', 0, { clean: true })
     expect(await lines()).toEqual(['will/restarts gone q1'])
     await clean.disconnect()
+    // The same where Clean Start takes over a connection that is still there.
+    const former = await on('restarts', 100, will('taken-over', { willDelayInterval: 50 }))
+    const heir = await on('restarts', 0, { clean: true })
+    await former.closed
+    expect(await lines()).toEqual(['will/taken-over gone q1'])
+    await heir.disconnect()
+  })
+
+  test('wait for their delay also when DISCONNECT 0x04 asks for them', async () => {
+    const client = await on('asks', 100, will('asks', { willDelayInterval: 20 }))
+    client.send(packet.reason(T.DISCONNECT, 0x04, {}))
+    await untilClosed(client)
+    pass(18)
+    expect(await lines()).toEqual([])
+    pass(4)
+    expect(await lines()).toEqual(['will/asks gone q1'])
   })
 
   test('whose delay is running wait through a restart of the broker, and are sent once', async () => {
