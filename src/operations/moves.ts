@@ -2,7 +2,7 @@
 import { payloadOf, topicOf } from '../broker/message.js'
 import { AqueductError } from '../core/errors.js'
 import { BATCH_MESSAGES_MAX, MOVES_MAX, READ_BYTES_MAX } from '../core/limits.js'
-import type { EntryState, Peeked } from '../queue/ordered-moves.js'
+import type { EntryState, Peeked, PeekPlace } from '../queue/ordered-moves.js'
 import type { OrderedQueue } from '../queue/ordered-queue.js'
 import { deadNameOf } from '../queue/ordered-queues.js'
 import { whole } from './checks.js'
@@ -18,6 +18,15 @@ export interface PeekOptions {
   readonly limit?: number
   /** Default: ready, behind, delayed. */
   readonly states?: readonly EntryState[]
+  /** The `next` of the page before. */
+  readonly after?: string
+}
+
+/** A page of what is in a queue. */
+export interface Look {
+  readonly messages: Seen[]
+  /** Give it as `after` to see more; null at the end. */
+  readonly next: string | null
 }
 
 /** A message as `peek` shows it. Moments are milliseconds since 1970; null for none. */
@@ -65,22 +74,32 @@ export interface SeekOptions {
 export class QueueMoves extends QueueDefinitions {
   /** Messages in the order in which they would be handed out. Nothing is taken and nothing changes. */
   async peek(name: string, o: PeekOptions = {}): Promise<Seen[]> {
+    return (await this.look(name, o)).messages
+  }
+
+  /** The same, a page at a time. What comes, goes or changes its state between two pages may be missing or come twice. */
+  async look(name: string, o: PeekOptions = {}): Promise<Look> {
     whole('limit', o.limit, 1, BATCH_MESSAGES_MAX)
     const { ordered } = this.ground
     const queue = this.ground.queue(name)
+    const limit = o.limit ?? 10
     const peeked = await ordered.peek(queue, {
-      limit: o.limit ?? 10,
+      limit,
       ...(o.states === undefined ? {} : { states: o.states }),
+      ...(o.after === undefined ? {} : { after: placeOf(o.after) }),
     })
-    const seen: Seen[] = []
+    const messages: Seen[] = []
     let bytes = 0
+    let last: Peeked | undefined
     for (const p of peeked) {
-      if (p.message === undefined) continue
-      bytes += p.bytes
-      if (bytes > READ_BYTES_MAX && seen.length > 0) break
-      seen.push(seenOf(p, (id) => ordered.byId(id)?.name ?? null))
+      if (p.message !== undefined) {
+        bytes += p.bytes
+        if (bytes > READ_BYTES_MAX && messages.length > 0) return { messages, next: cursorOf(last) }
+        messages.push(seenOf(p, (id) => ordered.byId(id)?.name ?? null))
+      }
+      last = p
     }
-    return seen
+    return { messages, next: peeked.length < limit ? null : cursorOf(last) }
   }
 
   /** All that waits leaves; what is leased stays. Returns how many. */
@@ -150,6 +169,20 @@ export class QueueMoves extends QueueDefinitions {
     for (const other of this.ground.ordered.all()) if (other.attributes.dead_letter === name) return true
     return false
   }
+}
+
+const CURSOR = /^(\d{1,3})\.(\d{1,15})\.(\d{1,14})$/
+
+/** Opaque to callers. */
+function cursorOf(last: Peeked | undefined): string | null {
+  return last === undefined ? null : `${last.at.cls}.${last.at.rank}.${last.at.slot}`
+}
+
+/** Throws `attribute_invalid` for what no page ended with. */
+function placeOf(cursor: string): PeekPlace {
+  const [, cls, rank, slot] = CURSOR.exec(cursor) ?? []
+  if (cls === undefined) throw new AqueductError('attribute_invalid', `after is the next of a page: got ${show(cursor)}.`)
+  return { cls: Number(cls), rank: Number(rank), slot: Number(slot) }
 }
 
 function seenOf(p: Peeked, nameOf: (id: number) => string | null): Seen {

@@ -8,7 +8,7 @@ import { walk } from './ordered-pages.js'
 import { leave } from './ordered-place.js'
 import type { OrderedQueue } from './ordered-queue.js'
 import { makeRoom } from './ordered-room.js'
-import { classRows, readyRows } from './ordered-rows.js'
+import { classRows, entryKey, readyRows } from './ordered-rows.js'
 import type { Scan } from './ordered-state.js'
 import type { Sweeping } from './ordered-sweep.js'
 import { tick } from './ordered-tick.js'
@@ -25,8 +25,16 @@ const STATES: readonly [EntryClass, EntryState][] = [
   [RETAINED, 'retained'],
 ]
 
+/** Where an entry was found: class, rank and slot of its row. */
+export interface PeekPlace {
+  readonly cls: number
+  readonly rank: number
+  readonly slot: number
+}
+
 /** An entry as `peek` shows it. */
 export interface Peeked {
+  readonly at: PeekPlace
   readonly seq: number
   readonly place: number
   readonly state: EntryState
@@ -48,29 +56,42 @@ export interface PeekOptions {
   readonly limit: number
   /** Default: ready, behind, delayed. */
   readonly states?: readonly EntryState[]
+  /** Only what is behind this entry, in the order of a peek; it need not be there any more. */
+  readonly after?: PeekPlace
 }
 
 /** Entries in the order in which they would be handed out, state by state, with their payloads. Takes nothing, changes nothing. */
 export async function peek(q: OrderedQueue, log: MessageLog, w: Sweeping, o: PeekOptions): Promise<Peeked[]> {
   const s = q.state
   const states = o.states ?? ['ready', 'behind', 'delayed']
-  const found: { e: OrderedEntry; state: EntryState; until: number }[] = []
+  const found: { e: OrderedEntry; state: EntryState; until: number; at: PeekPlace }[] = []
   await w.committed()
+  let { after } = o
   for (const [cls, state] of STATES) {
+    // The classes before the one where the last peek ended have been seen.
+    if (after !== undefined && after.cls !== cls) continue
+    const from = after
+    after = undefined
     if (!states.includes(state) || found.length >= o.limit) continue
     const see = (row: OrderedEntry, scan: Scan): boolean => {
       if (found.length >= o.limit) return false
       const e = s.current(row, scan)
       if (e === undefined || (e.expiresAt !== 0 && e.expiresAt <= w.now() && cls !== RETAINED)) return true
-      found.push({ e, state, until: cls === DELAYED ? e.due : cls === LEASED ? e.until : 0 })
+      const at = { cls, rank: row.rank, slot: row.slot }
+      found.push({ e, state, until: cls === DELAYED ? e.due : cls === LEASED ? e.until : 0, at })
       return found.length < o.limit
     }
     const size = Math.min(PAGE, o.limit)
     const ranges = cls === READY ? readyRows(s.id, s.lanes, s.nextPlace) : [classRows(s.id, cls, 0, 0)]
-    for (const range of ranges) if (found.length < o.limit) await walk(s, w.disk, range, size, see, () => Promise.resolve())
+    const start = from === undefined ? undefined : entryKey(s.id, cls, from.rank, from.slot + 1)
+    for (const { gte, lt } of ranges) {
+      if (found.length >= o.limit || (start !== undefined && start.compare(lt) >= 0)) continue
+      const range = { gte: start !== undefined && start.compare(gte) > 0 ? start : gte, lt }
+      await walk(s, w.disk, range, size, see, () => Promise.resolve())
+    }
   }
   const out: Peeked[] = []
-  for (const { e, state, until } of found) {
+  for (const { e, state, until, at } of found) {
     let message: MessageView | undefined
     try {
       message = log.read(e.seq)
@@ -82,7 +103,7 @@ export async function peek(q: OrderedQueue, log: MessageLog, w: Sweeping, o: Pee
       // It left between the two steps; what is known of it is still shown.
     }
     const { seq, place, attempts, priority, key, tag, bytes, acceptedAt, expiresAt, origin, diedAt } = e
-    out.push({ seq, place, state, attempts, priority, key, tag, bytes, acceptedAt, expiresAt, until, origin, diedAt, message })
+    out.push({ at, seq, place, state, attempts, priority, key, tag, bytes, acceptedAt, expiresAt, until, origin, diedAt, message })
   }
   return out
 }

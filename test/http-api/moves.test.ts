@@ -57,11 +57,58 @@ describe('peek', () => {
     ['states=', /^states is a list.* got ""/],
     ['states=ready&states=there', /^states\[1\] is a list.* got "there"/],
     ['state=ready', 'The query has no field "state".'],
+    ['after=1.2', 'after is the next of a page: got "1.2".'],
+    ['after=1.-2.3', 'after is the next of a page: got "1.-2.3".'],
   ])('refuses %s', async (query, message) => {
     await api.put('seen')
     const refusal = await api.refused('GET', `/v1/queues/seen/peek?${query}`)
     expect(refusal).toMatchObject({ status: 400, code: 'attribute_invalid' })
     expect(refusal.message).toMatch(message)
+  })
+})
+
+describe('peek in pages', () => {
+  const all = 'states=ready,behind,delayed,leased,retained'
+
+  it('shows each message once, whatever the size of the pages', async () => {
+    await api.put('paged', { fifo: true, retain_s: 100, dedup_window_s: 0 })
+    await api.send('paged', ...Array.from({ length: 5 }, () => ({ body: 'done', priority: 1 })))
+    await api.settle('paged', 'ack', (await api.receive('paged', { max: 5 })).map((m) => m.receipt))
+    await api.send('paged', ...Array.from({ length: 5 }, (_, i) => ({ body: `held ${i}`, priority: 1 })))
+    await api.receive('paged', { max: 5 })
+    const rest = Array.from({ length: 40 }, (_, i) => ({
+      body: String(i),
+      priority: 3 + (i % 3),
+      ...(i % 4 === 0 ? { key: `k${i % 8}` } : {}),
+      ...(i % 5 === 0 ? { delay_ms: 60_000 + i } : {}),
+    }))
+    await api.send('paged', ...rest)
+    const whole = (await api.call('GET', `/v1/queues/paged/peek?${all}&limit=256`)).body
+    expect(whole.messages).toHaveLength(50)
+    expect(whole.next).toBe(null)
+    for (const limit of [1, 7, 49, 50]) {
+      const seen: string[] = []
+      let after = ''
+      for (;;) {
+        const { body } = await api.call('GET', `/v1/queues/paged/peek?${all}&limit=${limit}${after}`)
+        expect(body.messages.length).toBeLessThanOrEqual(limit)
+        seen.push(...body.messages.map((m: { id: string }) => m.id))
+        if (body.next === null) break
+        after = `&after=${body.next}`
+      }
+      expect(seen).toEqual(whole.messages.map((m: { id: string }) => m.id))
+    }
+  })
+
+  it('goes on behind a message that has left', async () => {
+    await api.put('moving')
+    await api.send('moving', ...Array.from({ length: 6 }, (_, i) => String(i)))
+    const { next } = (await api.call('GET', '/v1/queues/moving/peek?limit=3')).body
+    await api.settle('moving', 'ack', (await api.receive('moving', { max: 4 })).map((m) => m.receipt))
+    const { body } = await api.call('GET', `/v1/queues/moving/peek?limit=3&after=${next}`)
+    expect(body.messages.map((m: { body: string }) => m.body)).toEqual(['4', '5'])
+    expect(body.next).toBe(null)
+    expect((await api.call('GET', '/v1/queues/moving/peek?after=99.0.0')).body).toEqual({ messages: [], next: null })
   })
 })
 

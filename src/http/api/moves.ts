@@ -19,6 +19,7 @@ const peekQuery = object({
     )
     .describe('Parted by commas; default `ready,behind,delayed`. `behind` waits for an earlier message of its FIFO key.')
     .exactOptional(),
+  after: text(64, 'The `next` of the page before.').exactOptional(),
 })
 
 const seen = z
@@ -66,12 +67,23 @@ export function moveRoutes({ queues }: Operations): Route[] {
       path: '/v1/queues/{queue}/peek',
       id: 'peek',
       summary: 'Look into a queue without taking anything',
-      text: 'In the order in which they would be received.',
+      text: 'In the order in which they would be received. What moves between two pages may be missing or come twice.',
       query: peekQuery,
-      answers: { 200: { text: 'Messages.', schema: z.strictObject({ messages: z.array(seen) }) } },
+      answers: {
+        200: {
+          text: 'A page of messages.',
+          schema: z.strictObject({
+            messages: z.array(seen),
+            next: z.string().nullable().describe('Give it as `after` to see more; null at the end.'),
+          }),
+        },
+      },
       async run({ params, query }) {
-        const messages = await queues.peek(params.queue, query as { limit?: number; states?: EntryState[] })
-        return { status: 200, body: { messages: messages.map(showSeen) } }
+        const { messages, next } = await queues.look(
+          params.queue,
+          query as { limit?: number; states?: EntryState[]; after?: string },
+        )
+        return { status: 200, body: { messages: messages.map(showSeen), next } }
       },
     }),
     route({
