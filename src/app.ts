@@ -15,6 +15,7 @@ import type { Plugin } from './broker/plugin.js'
 import type { UserOptions } from './broker/seams.js'
 import type { BrokerSettings } from './broker/settings.js'
 import type { Settings } from './config/schema.js'
+import { type Consume, Consumers } from './consumers.js'
 import { systemClock } from './core/clock.js'
 import { AqueductError } from './core/errors.js'
 import { type Log, silentLog } from './core/log.js'
@@ -33,6 +34,9 @@ import { qosRetry } from './plugins/qos-retry/index.js'
 import { Standing } from './standing.js'
 import type { StoreOptions } from './store/store.js'
 
+/** What handlers of `consume` get to finish when the broker closes. */
+const CONSUMERS_STOP_MS = 2_000
+
 /** A broker on its store, without listeners: what a program builds on. */
 export interface AqueductOptions {
   /** Where and how firmly messages are kept. Default: `./data`, flushed before each acknowledgement. */
@@ -50,7 +54,9 @@ export interface Aqueduct extends Operations {
   /** An `Aedes` instance: hooks, events, `handle(stream)`, `publish`, `subscribe`. */
   readonly aedes: Aedes
   readonly standing: Standing
-  /** Ends clients (their wills go out), commits what is under way, closes the store. */
+  /** Calls a function for each message of a queue, several at a time; acknowledges what it did. */
+  readonly consume: Consume
+  /** Stops consumers, ends clients (their wills go out), commits what is under way, closes the store. */
   close(): Promise<void>
 }
 
@@ -67,7 +73,10 @@ export async function createAqueduct(o: AqueductOptions = {}): Promise<Aqueduct>
   })
   const store = { path: './data', durability: 'fsync', min_free_bytes: 128 * 1024 * 1024, max_bytes: 0, ...o.store } as const
   const standing = new Standing(broker, { ...store, clock: systemClock, log }, log)
+  const operations = createOperations(broker)
+  const consumers = new Consumers(operations.queues)
   const close = async (): Promise<void> => {
+    await consumers.stop(CONSUMERS_STOP_MS)
     await broker.close()
     await standing.close()
   }
@@ -77,7 +86,7 @@ export async function createAqueduct(o: AqueductOptions = {}): Promise<Aqueduct>
     await close()
     throw error
   }
-  return { broker, aedes: broker.aedes as unknown as Aedes, standing, ...createOperations(broker), close }
+  return { broker, aedes: broker.aedes as unknown as Aedes, standing, ...operations, consume: consumers.consume, close }
 }
 
 export interface AppOptions {

@@ -171,7 +171,7 @@ describe('aqueduct bridge', () => {
 describe('aqueduct publish', () => {
   it('reaches subscribers and what is retained', async () => {
     const client = await MqttClient.connect(app.mqttPort, { client_id: 'listener' })
-    await client.subscribe('p/#', 1)
+    await client.subscribe(['p/#', 1])
     const sent = await aqueduct('publish p/a hello --qos 2 --retain')
     expect(sent.code, sent.err).toBe(0)
     const [got] = (await arrived(client)).filter((p) => p.topic === 'p/a')
@@ -188,7 +188,7 @@ describe('aqueduct publish', () => {
 describe('aqueduct session', () => {
   it('shows what waits for a client, and since when', async () => {
     const client = await MqttClient.connect(app.mqttPort, { client_id: 'kit chen/1', clean: false })
-    await client.subscribe('home/#', 1)
+    await client.subscribe(['home/#', 1])
     client.destroy()
     for (let i = 0; i < 300; i++) await app.publish({ topic: `home/${i}`, body: String(i), qos: 1 })
     const list = await aqueduct('session list')

@@ -32,6 +32,8 @@ export interface Filled {
   readonly idle_ms: number
   readonly signal: AbortSignal | undefined
   readonly on_trouble: (error: unknown, message?: Received) => void
+  /** The program gave an `on_trouble`. */
+  readonly told: boolean
 }
 
 const RETRY_FIRST_MS = 1_000
@@ -52,6 +54,7 @@ export function fill(o: ConsumeOptions): Filled {
     idle_ms: o.idle_ms === undefined ? Infinity : whole('idle_ms', o.idle_ms, 1, Number.MAX_SAFE_INTEGER),
     signal: o.signal,
     on_trouble: o.on_trouble ?? (() => {}),
+    told: o.on_trouble !== undefined,
   }
 }
 

@@ -38,7 +38,10 @@ export interface ConsumerCounts {
 export interface Consumer {
   /** Numbers since the start. */
   readonly counts: Readonly<ConsumerCounts>
-  /** Resolves when it has stopped; rejects when the server refuses what no later try can mend, such as a queue that is not there. */
+  /**
+   * Resolves when it has stopped; rejects when the server refuses what no later try can mend, such as a queue that is not there. Without `on_trouble` and
+   * with nobody who listens here, that ends the process: a worker without its queue should not look alive.
+   */
   readonly ended: Promise<void>
   /**
    * Receives no more, lets running handlers finish, gives the messages of those that do not finish in time back at once (their signals are aborted), and
@@ -50,6 +53,8 @@ export interface Consumer {
 export interface ConsumerNeeds {
   readonly clock: Clock
   readonly random: Random
+  /** Called when it has ended, however. */
+  readonly onEnded?: () => void
 }
 
 const RECEIVE_FIRST_MS = 100
@@ -83,7 +88,7 @@ class Loop implements Consumer {
   /** Called when a job is over. */
   private onOver: (() => void) | undefined
 
-  constructor(source: Source, handler: Handler, o: Filled, { clock, random }: ConsumerNeeds) {
+  constructor(source: Source, handler: Handler, o: Filled, { clock, random, onEnded }: ConsumerNeeds) {
     this.source = source
     this.handler = handler
     this.o = o
@@ -105,7 +110,9 @@ class Loop implements Consumer {
     })
     if (o.signal?.aborted === true) this.stopping.abort()
     o.signal?.addEventListener('abort', () => void this.stop(), { once: true, signal: this.stopping.signal })
-    this.ended = this.run()
+    this.ended = onEnded === undefined ? this.run() : this.run().finally(onEnded)
+    // Whoever is told of trouble has been told of this, too; otherwise it is for Node to say.
+    if (o.told) this.ended.catch(() => {})
   }
 
   stop({ within_ms = STOP_WITHIN_MS }: { readonly within_ms?: number } = {}): Promise<void> {

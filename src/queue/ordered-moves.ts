@@ -103,7 +103,23 @@ export async function peek(q: OrderedQueue, log: MessageLog, w: Sweeping, o: Pee
       // It left between the two steps; what is known of it is still shown.
     }
     const { seq, place, attempts, priority, key, tag, bytes, acceptedAt, expiresAt, origin, diedAt } = e
-    out.push({ at, seq, place, state, attempts, priority, key, tag, bytes, acceptedAt, expiresAt, until, origin, diedAt, message })
+    out.push({
+      at,
+      seq,
+      place,
+      state,
+      attempts,
+      priority,
+      key,
+      tag,
+      bytes,
+      acceptedAt,
+      expiresAt,
+      until,
+      origin,
+      diedAt,
+      message,
+    })
   }
   return out
 }

@@ -73,7 +73,11 @@ describe('peek in pages', () => {
   it('shows each message once, whatever the size of the pages', async () => {
     await api.put('paged', { fifo: true, retain_s: 100, dedup_window_s: 0 })
     await api.send('paged', ...Array.from({ length: 5 }, () => ({ body: 'done', priority: 1 })))
-    await api.settle('paged', 'ack', (await api.receive('paged', { max: 5 })).map((m) => m.receipt))
+    await api.settle(
+      'paged',
+      'ack',
+      (await api.receive('paged', { max: 5 })).map((m) => m.receipt),
+    )
     await api.send('paged', ...Array.from({ length: 5 }, (_, i) => ({ body: `held ${i}`, priority: 1 })))
     await api.receive('paged', { max: 5 })
     const rest = Array.from({ length: 40 }, (_, i) => ({
@@ -104,7 +108,11 @@ describe('peek in pages', () => {
     await api.put('moving')
     await api.send('moving', ...Array.from({ length: 6 }, (_, i) => String(i)))
     const { next } = (await api.call('GET', '/v1/queues/moving/peek?limit=3')).body
-    await api.settle('moving', 'ack', (await api.receive('moving', { max: 4 })).map((m) => m.receipt))
+    await api.settle(
+      'moving',
+      'ack',
+      (await api.receive('moving', { max: 4 })).map((m) => m.receipt),
+    )
     const { body } = await api.call('GET', `/v1/queues/moving/peek?limit=3&after=${next}`)
     expect(body.messages.map((m: { body: string }) => m.body)).toEqual(['4', '5'])
     expect(body.next).toBe(null)
