@@ -65,10 +65,10 @@ export function clientSubscribe(c: Connection, request: unknown, done: Done): vo
   c.state.hooks.authorizeSubscribe(c, asked, (error, allowed) => {
     if (error !== null) return finish(done, error)
     if (c.session !== session) return finish(done, new Error('the client is not connected'))
-    const { codes, replay } = applySubscriptions(c, stored, session, allowed)
+    const { codes, replay, rows } = applySubscriptions(c, stored, session, allowed)
     c.startReplay(replay)
     c.state.hooks.subscribed(c, answered(asked, codes))
-    if (session.durable)
+    if (rows)
       stored.store.journal.flush().then(
         () => finish(done),
         (error: Error) => finish(done, error),

@@ -120,7 +120,7 @@ function handleAck(c: Connection, frame: Frame, buf: Buffer): void {
   const heard = type !== PUBREC && c.state.hooks.hearsAck
   const packet = heard ? ackedPacket(c, type, packetId) : null
   let outcome: AckOutcome
-  if (type === PUBACK) outcome = mailbox.acked(packetId)
+  if (type === PUBACK) outcome = mailbox.acked(packetId, ackReason() >= Reason.unspecified_error)
   else if (type === PUBCOMP) outcome = mailbox.completed(packetId)
   else if (ackReason() >= Reason.unspecified_error) outcome = mailbox.rejected(packetId)
   else {

@@ -34,8 +34,11 @@ export interface Mailbox {
   pump(): void
   /** Resends what has waited too long for its acknowledgement; called about once a second while attached. */
   retry(): void
-  /** PUBACK [MQTT-4.3.2-1], with whatever reason: MQTT 5 has no second delivery of what a client refused. */
-  acked(packetId: number): AckOutcome
+  /**
+   * PUBACK [MQTT-4.3.2-1]. `refused`: with a reason code of 0x80 or more, which changes nothing for a message of the session's own (MQTT 5 has no second
+   * delivery of what a client refused) and matters to a queue that it shares.
+   */
+  acked(packetId: number, refused?: boolean): AckOutcome
   /** PUBREC: PUBREL follows when this is stored [MQTT-4.3.3-1]. */
   received(packetId: number): AckOutcome
   /** PUBREC of MQTT 5 with a reason of 0x80 or more: the message is done with, no PUBREL follows [MQTT-4.3.3-4]. */

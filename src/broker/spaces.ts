@@ -20,6 +20,8 @@ export interface Space {
    * follows in the same turn. Without it nothing may be subscribed here.
    */
   asks?(session: Session, filter: string, options: SubscriptionOptions): number
+  /** A granted subscription may have put rows into the open group, for a session in memory, too: SUBACK waits for it. */
+  readonly stores?: boolean
   /** The session has the subscription now: just granted, renewed with other options, or found in the store at a start. */
   join?(session: Session, filter: string, options: SubscriptionOptions): void
   /** The subscription ended, by UNSUBSCRIBE or with its session. */
@@ -63,6 +65,7 @@ function both(level: string, a: Space, b: Space): Space {
   return {
     ...(taker.publish === undefined ? {} : { publish: taker.publish.bind(taker) }),
     ...(giver.asks === undefined ? {} : { asks: giver.asks.bind(giver) }),
+    stores: giver.stores === true,
     ...(giver.join === undefined ? {} : { join: giver.join.bind(giver) }),
     ...(giver.leave === undefined ? {} : { leave: giver.leave.bind(giver) }),
   }

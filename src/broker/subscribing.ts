@@ -3,7 +3,7 @@ import { Reason } from '../mqtt/constants.js'
 import { suback, unsuback } from '../mqtt/encode.js'
 import type { Frame } from '../mqtt/frame.js'
 import { readSubscribe, readUnsubscribe, type SubscribePacket, type SubscriptionRequest } from '../mqtt/subscribe.js'
-import { filterFault } from '../topics/names.js'
+import { filterFault, sharedFilter } from '../topics/names.js'
 import type { Connection } from './connection.js'
 import { type HookProperties, seenProperties } from './five/hook-properties.js'
 import { writeIdentifiers } from './five/identifiers.js'
@@ -13,6 +13,7 @@ import { isServedOnly } from './spaces.js'
 import type { Stored } from './state.js'
 
 const FAILURE = 0x80
+const QUEUE = '$queue/'
 
 /** A filter as hooks see and may change it; null: refused. */
 export interface AskedSubscription {
@@ -70,12 +71,12 @@ function grant(
   const stored = c.state.stored
   const session = c.session
   if (stored === null || session === null) return
-  const { codes, replay } = applySubscriptions(c, stored, session, allowed, properties?.subscriptionIdentifiers?.[0])
+  const { codes, replay, rows } = applySubscriptions(c, stored, session, allowed, properties?.subscriptionIdentifiers?.[0])
   const answer = (): void => {
     c.send(suback(c.version ?? 4, packetId, codes))
     c.startReplay(replay)
   }
-  c.answerWith(answer, session.durable ? stored.store.journal.openGroup : 0)
+  c.answerWith(answer, rows ? stored.store.journal.openGroup : 0)
   c.state.hooks.subscribed(c, answered(asked, codes))
 }
 
@@ -84,14 +85,15 @@ export function answered(asked: readonly AskedSubscription[], codes: readonly nu
   return asked.map((one, i) => ({ ...one, qos: codes[i] }))
 }
 
-/** Makes the subscriptions; `codes` has one entry for each asked, in order [MQTT-3.9.3-1]. */
+/** Makes the subscriptions; `codes` has one entry for each asked, in order [MQTT-3.9.3-1]. `rows`: something may be stored in the open group. */
 export function applySubscriptions(
   c: Connection,
   stored: Stored,
   session: Session,
   asked: readonly (AskedSubscription | null)[],
   identifier?: number,
-): { codes: number[]; replay: RetainedReplay } {
+): { codes: number[]; replay: RetainedReplay; rows: boolean } {
+  let rows = session.durable
   const codes: number[] = []
   const replay = new RetainedReplay(stored)
   const extra = identifier === undefined ? undefined : writeIdentifiers([identifier])
@@ -108,11 +110,14 @@ export function applySubscriptions(
     if (code > 2) continue
     const isNew = stored.sessions.subscribe(session, one.topic, { ...options, qos: code as 0 | 1 | 2 })
     // Queues and shared groups begin with what comes from now on.
-    if (space !== undefined) continue
+    if (space !== undefined) {
+      rows ||= space.stores === true
+      continue
+    }
     const handling = options.retainHandling ?? 0
     if (handling === 0 || (handling === 1 && isNew)) replay.add(one.topic, one.qos, extra)
   }
-  return { codes, replay }
+  return { codes, replay, rows }
 }
 
 /** What ends the connection. Only MQTT 5 has rules of its own for `$share/`: before it that is refused like any reserved name. */
@@ -135,10 +140,20 @@ function optionsOf(one: AskedSubscription, identifier: number | undefined): Subs
 /** Why a valid filter is refused, 0 when it is not: named by a setting, too deep, or of a reserved space that nothing here serves. */
 function refusalOf(c: Connection, filter: string): number {
   const { deny_subscribe, max_topic_levels } = c.state.settings
-  if (deny_subscribe.includes(filter)) return Reason.unspecified_error
+  // Not by way of a group or a queue either.
+  if (deny_subscribe.includes(innerFilter(filter))) return Reason.unspecified_error
   if (isServedOnly(filter) && c.state.spaces.of(filter)?.asks === undefined)
     return filter.startsWith('$share/') ? Reason.shared_subscriptions_not_supported : Reason.topic_filter_invalid
   return filterFault(filter, max_topic_levels) === undefined ? 0 : Reason.topic_filter_invalid
+}
+
+/** What a group shares, or what fills a queue; else the filter itself. */
+function innerFilter(filter: string): string {
+  if (filter.startsWith(QUEUE)) {
+    const slash = filter.indexOf('/', QUEUE.length)
+    return slash < 0 ? filter : filter.slice(slash + 1)
+  }
+  return sharedFilter(filter)?.filter ?? filter
 }
 
 export function handleUnsubscribe(c: Connection, buf: Buffer, frame: Frame): void {

@@ -190,6 +190,13 @@ export class Engine implements Admission, PlainHost, Contributor, HeadWriter {
     queue.onReady = null
   }
 
+  /** A queue in memory gives up its name: what is in it stays with who holds it. */
+  unname(queue: SessionQueue): void {
+    const { kind, name } = queue as VolatileQueue
+    const key = nameOf(kind, name)
+    if (this.names.get(key) === queue) this.names.delete(key)
+  }
+
   /** Stores changed limits of a durable queue in the open group. */
   setLimits(queue: SessionQueue, limits: QueueLimits): void {
     queue.limits = limits

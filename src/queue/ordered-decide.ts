@@ -146,6 +146,13 @@ export function giveBack(s: OrderedState, e: OrderedEntry, delay_ms: number, now
   putBack(s, e, delay_ms, now)
 }
 
+/** Its holder will not have it, and nobody else gets it: to the dead-letter queue where attempts are limited, else it is done with. */
+export function reject(s: OrderedState, e: OrderedEntry, now: number): void {
+  if (s.attributes.max_attempts === 0) leave(s, e, 'refused', now)
+  else if (s.effects.bury(s, e, now)) leave(s, e, 'dead', now)
+  else putBack(s, e, 0, now)
+}
+
 /** The hand-out never reached anybody: it does not count, and nobody dies of it. */
 export function takeBack(s: OrderedState, e: OrderedEntry, now: number): void {
   e.attempts--

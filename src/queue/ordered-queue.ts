@@ -369,6 +369,11 @@ export class OrderedQueue implements Due {
     return this.each(receipts, (e, now) => decide.giveBack(this.state, e, delay_ms, now))
   }
 
+  /** Whoever holds them will not have them: to the dead-letter queue where attempts are limited, else they are done with. */
+  reject(receipts: readonly string[]): ReceiptResult[] {
+    return this.each(receipts, (e, now) => decide.reject(this.state, e, now))
+  }
+
   /** The lease now ends `lease_ms` from now. */
   extend(receipts: readonly string[], lease_ms = this.attributes.lease_ms): ReceiptResult[] {
     return this.each(receipts, (e, now) => decide.extend(this.state, e, lease_ms, now))

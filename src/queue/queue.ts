@@ -58,6 +58,8 @@ export interface SessionQueue {
   readonly durable: boolean
   limits: QueueLimits
   counts(): QueueCounts
+  /** Entries that were never handed out. */
+  readonly waiting: number
   /** True when `lease` would hand something out now. Cheap. */
   readonly hasReady: boolean
   /** The index that the next `lease` would hand out, or -1. (MQTT waits when that packet identifier is still in use.) */

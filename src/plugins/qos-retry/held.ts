@@ -7,18 +7,25 @@ import type { MessageView } from '../../store/message.js'
 import type { Waiter } from '../../store/waiter.js'
 import type { SessionStorage } from '../durable-queues/index.js'
 
+/** Where held copies go, and what they wait for. */
+export type HeldTo = Pick<SessionStorage, 'append' | 'commit'>
+
 export class Held implements Waiter {
   private readonly copies: { message: MessageView; flags: number; extra: Buffer | undefined }[] = []
   private readonly queue: SessionQueue
-  private readonly storage: SessionStorage
+  private readonly storage: HeldTo
 
-  constructor(queue: SessionQueue, storage: SessionStorage) {
+  constructor(queue: SessionQueue, storage: HeldTo) {
     this.queue = queue
     this.storage = storage
   }
 
   get empty(): boolean {
     return this.copies.length === 0
+  }
+
+  get size(): number {
+    return this.copies.length
   }
 
   add(message: MessageView, flags: number, extra: Buffer | undefined): void {

@@ -3,9 +3,11 @@
  * the queues of `durable-queues`.
  */
 import type { BrokerApi, Plugin } from '../../broker/plugin.js'
+import type { Mailbox } from '../../broker/ports.js'
 import { pubrelFields, pubrels } from '../../store/keys.js'
 import type { DurableQueues } from '../durable-queues/index.js'
 import { type AssignedRow, readAssigned } from './assigned.js'
+import type { Lane } from './lane.js'
 import type { RetryRules } from './outbox.js'
 import type { Released } from './released.js'
 import { SessionOutbox } from './session-outbox.js'
@@ -17,6 +19,13 @@ export interface QosRetryOptions {
   readonly max_attempts: number
 }
 
+/** What this plugin offers to those that need it. */
+export interface QosRetry {
+  readonly max_attempts: number
+  /** The way to the client of a mailbox, for messages that are not in it. */
+  laneOf(mailbox: Mailbox): Lane
+}
+
 export const defaultQosRetry: QosRetryOptions = { interval_ms: 30_000, max_attempts: 0 }
 
 export function qosRetry(options: Partial<QosRetryOptions> = {}): Plugin {
@@ -25,6 +34,8 @@ export function qosRetry(options: Partial<QosRetryOptions> = {}): Plugin {
     needs: ['durable-queues'],
     setup(api: BrokerApi) {
       const rules: RetryRules = { ...defaultQosRetry, ...options, clock: api.clock, coarse_ms: api.coarse_ms, log: api.log }
+      const offer: QosRetry = { max_attempts: rules.max_attempts, laneOf: (mailbox) => mailbox as SessionOutbox }
+      api.share('qos-retry', offer)
       /** PUBREL handshakes found at the start, by session, in the order in which PUBREC came. */
       let left = new Map<number, Released[]>()
       /** Identifiers that messages were given before they came here, by session. */

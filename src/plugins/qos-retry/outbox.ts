@@ -42,16 +42,18 @@ export class Outbox implements Waiter {
   readonly queue: SessionQueue
   protected readonly clientId: string
   protected readonly storage: SessionStorage
-  private readonly rules: RetryRules
+  protected readonly rules: RetryRules
   /** By packet identifier, in the order of sending. Null while nothing is under way, as for most of an idle fleet. */
   protected window: Map<number, InFlight> | null = null
-  private held: Held | null = null
-  private to: Deliverer | null = null
+  protected held: Held | null = null
+  protected to: Deliverer | null = null
   /** An entry that was leased and whose bytes are being read from the store. */
-  private loading: Entry | null = null
+  protected loading: Entry | null = null
   private pumping = false
   /** Null for nearly all: see there. */
   protected assigned: AssignedIds | null = null
+  /** The identifier last taken from the own queue. */
+  protected ownId = 0
   /** So many of the first messages may have been sent before the start. */
   protected maybeSent: number
 
@@ -150,6 +152,7 @@ export class Outbox implements Waiter {
     if (index < 0) return false
     const packetId = 1 + (index % PACKET_ID_MAX)
     if (this.window?.has(packetId) === true) return false
+    this.ownId = packetId
     const entry = queue.lease()
     if (entry === undefined) return false
     if (this.assigned !== null && this.window?.has(this.idOf(entry)) === true) {
@@ -348,11 +351,15 @@ export class Outbox implements Waiter {
     if (interval_ms === 0 || to === null || this.window === null || !to.resendsLive || to.unsent) return
     const now = this.rules.coarse_ms()
     for (const [packetId, flight] of this.window) {
-      const wait_ms = interval_ms * 2 ** Math.min(flight.resends, RETRY_DOUBLINGS_MAX)
-      if (now - flight.sentAt < wait_ms) continue
+      if (flight.brought !== null || !this.isDue(flight, now)) continue
       if (!to.writable) return
       this.resend(to, packetId, flight, now)
     }
+  }
+
+  /** Has it waited for its acknowledgement for so long that something must be done? */
+  protected isDue(flight: InFlight, now: number): boolean {
+    return now - flight.sentAt >= this.rules.interval_ms * 2 ** Math.min(flight.resends, RETRY_DOUBLINGS_MAX)
   }
 
   private resend(to: Deliverer, packetId: number, flight: InFlight, now: number): void {

@@ -12,13 +12,13 @@ import { pubrelKey } from '../../store/keys.js'
 import type { MessageView } from '../../store/message.js'
 import type { DrivenMailbox } from '../durable-queues/index.js'
 import { AssignedIds, type AssignedRow } from './assigned.js'
+import { FedOutbox } from './fed-outbox.js'
 import { take } from './in-flight.js'
-import { Outbox } from './outbox.js'
 
 /** Expired messages that leave in one look at a queue. */
 const EXPIRED_PER_LOOK = 256
 
-export class SessionOutbox extends Outbox implements DrivenMailbox {
+export class SessionOutbox extends FedOutbox implements DrivenMailbox {
   /** The message at the front when its expiry was last read, so that the disk is not asked for it again and again. */
   private frontSeq = -1
   private frontExpiresAt = 0
