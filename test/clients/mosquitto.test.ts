@@ -91,4 +91,39 @@ describe.skipIf(missing)('mosquitto clients', () => {
     await run('mosquitto_pub', [...at(), '-q', '1', '-t', 'c', '-s'], 'y'.repeat(500_000))
     expect(await child.has(4)).toEqual(['several/other 1', 'x/other 1', 'c 1', 'c 500000'])
   })
+
+  for (const version of ['mqttv311', 'mqttv5']) {
+    test(`$share: each message to one member, by ${version}`, async () => {
+      const topic = `shared/${version}`
+      const members = [
+        await sub(`m1${version}`, 1, '-V', version, '-q', '1', '-t', `$share/g/${topic}/#`),
+        await sub(`m2${version}`, 1, '-V', version, '-q', '1', '-t', `$share/g/${topic}/#`),
+      ]
+      const lines = Array.from({ length: 20 }, (_, n) => `line ${n}`)
+      await run('mosquitto_pub', [...at(), '-V', version, '-q', '1', '-t', `${topic}/x`, '-l'], `${lines.join('\n')}\n`)
+      const got = await Promise.all(members.map((child) => child.has(10)))
+      expect(got.flat().sort()).toEqual([...lines].sort())
+    })
+
+    test(`$share -c: a group waits for its members, by ${version}`, async () => {
+      const topic = `waits/${version}`
+      const id = `worker${version}`
+      const args = ['-V', version, '-c', '-q', '1', '-t', `$share/g/${topic}`, ...(version === 'mqttv5' ? ['-x', '1000'] : [])]
+      const first = await sub(id, 1, ...args)
+      await first.stop()
+      while (isHere(id)) await new Promise((resolve) => setImmediate(resolve))
+      for (let n = 0; n < 5; n++) await pub('-q', '1', '-t', topic, '-m', `m${n}`)
+      const other = await sub(`other${version}`, 1, '-V', version, '-q', '1', '-t', `$share/g/${topic}`)
+      expect(await other.has(5)).toEqual(['m0', 'm1', 'm2', 'm3', 'm4'])
+    })
+
+    test(`$queue: made by the first subscription, consumed once, by ${version}`, async () => {
+      const name = `q${version}`
+      const first = await sub(`q1${version}`, 1, '-V', version, '-q', '1', '-t', `$queue/${name}/work/${version}/#`)
+      await first.stop()
+      for (let n = 0; n < 3; n++) await pub('-t', `work/${version}/x`, '-m', `m${n}`)
+      const back = await sub(`q2${version}`, 1, '-V', version, '-q', '1', '-t', `$queue/${name}`, '-F', '%t %p')
+      expect(await back.has(3)).toEqual(['m0', 'm1', 'm2'].map((m) => `work/${version}/x ${m}`))
+    })
+  }
 })

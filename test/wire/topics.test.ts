@@ -103,7 +103,7 @@ test('reserved filters get 0x80, but for $SYS [MQTT-3.9.3-1]', async () => {
     '$dead/session/x',
     '$queue/x',
     '$delayed/1/x',
-    '$share/g/x',
+    '$share/g',
     '$dead',
     '$queue',
     '$share',
