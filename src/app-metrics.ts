@@ -2,9 +2,10 @@
 import type { Broker } from './broker/broker.js'
 import type { Clock } from './core/clock.js'
 import { createMetrics } from './metrics/metrics.js'
-import type { MetricsText } from './metrics/registry.js'
+import type { Counters, MetricsText } from './metrics/registry.js'
 import type { DepartureCount } from './metrics/stats.js'
 import type { Bridges, DelayedMessages } from './plugins/bridge/index.js'
+import type { Consumers } from './plugins/consumers/index.js'
 import type { DurableQueues } from './plugins/durable-queues/index.js'
 import type { Standing } from './standing.js'
 
@@ -13,7 +14,7 @@ export function metricsOf(broker: Broker, standing: Standing, clock: Clock): Met
   const delayed = broker.offer<DelayedMessages>('delayed')
   const bridges = broker.offer<Bridges>('bridge')
   const { state } = broker
-  return createMetrics(
+  const metrics = createMetrics(
     {
       broker: state.stats,
       connectionsOpen: () => state.connections.size,
@@ -27,6 +28,24 @@ export function metricsOf(broker: Broker, standing: Standing, clock: Clock): Met
       ...(queues === undefined ? {} : { departures: () => departuresOf(queues) }),
     },
     clock,
+  )
+  const consumers = broker.offer<Consumers>('consumers')
+  if (consumers !== undefined) addConsumers(metrics, consumers)
+  return metrics
+}
+
+function addConsumers(to: Counters, consumers: Consumers): void {
+  const { counts } = consumers
+  to.gauge('aqueduct_shared_groups', 'Groups of shared subscriptions.', () => consumers.groups)
+  to.counter(
+    'aqueduct_shared_dropped_total',
+    'QoS 0 messages of shared subscriptions that no member could take.',
+    () => counts.dropped_qos0,
+  )
+  to.counter(
+    'aqueduct_shared_taken_back_total',
+    'Messages of shared subscriptions taken back from a live member that did not acknowledge.',
+    () => counts.taken_back,
   )
 }
 

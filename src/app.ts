@@ -29,6 +29,7 @@ import { listenTcp, type TcpListener } from './listeners/tcp.js'
 import { createWebSocketListener } from './listeners/websocket.js'
 import { createOperations, type Operations } from './operations/operations.js'
 import { bridge } from './plugins/bridge/index.js'
+import { consumers as competingConsumers } from './plugins/consumers/index.js'
 import { durableQueues } from './plugins/durable-queues/index.js'
 import { qosRetry } from './plugins/qos-retry/index.js'
 import { Standing } from './standing.js'
@@ -41,7 +42,7 @@ const CONSUMERS_STOP_MS = 2_000
 export interface AqueductOptions {
   /** Where and how firmly messages are kept. Default: `./data`, flushed before each acknowledgement. */
   readonly store?: Partial<Omit<StoreOptions, 'clock' | 'log' | 'disk'>>
-  /** Default: `durableQueues()`, `qosRetry()` and `bridge()`. Given, it must bring something that keeps messages and something that delivers them. */
+  /** Default: `durableQueues()`, `qosRetry()`, `bridge()` and `consumers()`. Given, it must bring something that keeps messages and something that delivers them. */
   readonly plugins?: readonly Plugin[]
   readonly broker?: Partial<BrokerSettings>
   /** Hooks and other options of Aedes (`authenticate`, `authorizePublish`, …). */
@@ -65,7 +66,7 @@ export async function createAqueduct(o: AqueductOptions = {}): Promise<Aqueduct>
   const log = o.log ?? silentLog
   const closing = new Closing(systemClock)
   const broker = await createBroker({
-    plugins: o.plugins ?? [durableQueues(), qosRetry(), bridge()],
+    plugins: o.plugins ?? [durableQueues(), qosRetry(), bridge(), competingConsumers()],
     attachStream: (stream, request, accept) => void acceptStream(stream, request, { accept, closing, log }),
     settings: o.broker ?? {},
     aedes: o.aedes ?? {},
@@ -154,17 +155,16 @@ export async function startApp(settings: Settings, o: AppOptions = {}): Promise<
   return { ...aqueduct, mqttPort: mqtt?.port, httpPort: http?.port, close }
 }
 
-function optionsOf({ store, mqtt, session, queue, retry, bridge: rules, delayed, auth }: Settings): AqueductOptions {
+function optionsOf({ store, mqtt, session, queue, retry, bridge: rules, delayed, auth, share }: Settings): AqueductOptions {
+  const limits = { max_messages: session.max_messages, max_bytes: session.max_bytes, overflow: session.overflow }
   return {
     store: { ...store, max_bytes: Number.isFinite(store.max_bytes) ? store.max_bytes : 0 },
     plugins: [
-      durableQueues({
-        limits: { max_messages: session.max_messages, max_bytes: session.max_bytes, overflow: session.overflow },
-        queue,
-      }),
+      durableQueues({ limits, queue }),
       qosRetry(retry),
       bridge(rules, delayed),
       ...(auth.scram_file === null ? [] : [scram({ file: auth.scram_file, required: auth.scram_required })]),
+      competingConsumers({ ...share, limits, auto_queues: rules.max_auto_queues > 0 }),
     ],
     broker: { ...mqtt, session_expiry_s: session.expiry_s },
   }

@@ -60,6 +60,7 @@ describe('defaults', () => {
       queue: { max_messages: 1_000_000, max_bytes: 1_073_741_824, overflow: 'reject' },
       bridge: { rules: [], max_rules: 10_000, max_when_bytes: 65_536, max_auto_queues: 1_000 },
       delayed: { max_messages: 1_000_000, max_bytes: 1_073_741_824 },
+      share: { distribution: 'round_robin', groups: {}, max_groups: 10_000 },
       log: { level: 'info' },
       shutdown: { drain_s: 5 },
     })

@@ -181,6 +181,29 @@ function inlineTable(of: Plain): string {
   return pairs.length === 0 ? '{}' : `{ ${pairs.join(', ')} }`
 }
 
+/** A table of names, each with one of a few words. As raw text it is a JSON object. */
+export function tableOf<const V extends string>(
+  what: string,
+  example: string,
+  words: readonly V[],
+): Kind<Readonly<Record<string, V>>> {
+  return {
+    allowed: `a table of ${what}, each ${words.join(', ')}, such as ${example}`,
+    accept(value) {
+      if (typeof value !== 'object' || value === null || Array.isArray(value)) return undefined
+      const pairs: [string, V][] = []
+      for (const [name, given] of Object.entries(value)) {
+        const word = words.find((one) => one === given)
+        if (name === '' || word === undefined) return undefined
+        pairs.push([name, word])
+      }
+      return Object.freeze(Object.fromEntries(pairs))
+    },
+    read: readJson,
+    literal: inlineTable,
+  }
+}
+
 function readJson(text: string): unknown {
   try {
     return JSON.parse(text)

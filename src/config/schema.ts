@@ -17,6 +17,7 @@ import {
   port,
   size,
   sizeOrNone,
+  tableOf,
   tablesOf,
   textOrNone,
   whole,
@@ -54,6 +55,9 @@ const MIB = 1024 * KIB
 const GIB = 1024 * MIB
 const TIB = 1024 * GIB
 const COUNT_MAX = 1_000_000_000_000
+
+/** As the plugin that hands out knows them. */
+const DISTRIBUTIONS = ['round_robin', 'least_in_flight', 'sticky', 'hash_client', 'hash_topic'] as const
 
 function row<T>(kind: Kind<T>, fallback: T, unit: string, text: string): Setting<T> {
   return new Setting(kind, fallback, unit, text)
@@ -271,6 +275,28 @@ export const table = {
       'Messages published to $delayed/{s}/{topic} that may wait for their moment; one more is refused.',
     ),
     max_bytes: row(size(1, 1024 * TIB), GIB, 'bytes', 'Bytes of messages that may wait for their moment.'),
+  },
+  share: {
+    distribution: row(
+      choice(...DISTRIBUTIONS),
+      'round_robin',
+      '',
+      'Which member of a shared subscription ($share) or consumer of a queue ($queue) gets the next message. round_robin: the next that can ' +
+        'take it. least_in_flight: the one with the fewest unacknowledged. sticky: the same while it can. hash_client, hash_topic: always the ' +
+        'same one for a publisher or a topic, so that their messages stay in order.',
+    ),
+    groups: row(
+      tableOf('group names or "$queue/{name}"', '{"jobs": "hash_topic"}', DISTRIBUTIONS),
+      Object.freeze({}) as Readonly<Record<string, (typeof DISTRIBUTIONS)[number]>>,
+      '',
+      'The distribution of single groups and queues, where it is not share.distribution.',
+    ),
+    max_groups: row(
+      whole(1, 1_000_000),
+      10_000,
+      'groups',
+      'Shared subscriptions ($share) of different group or filter that there may be.',
+    ),
   },
   log: {
     level: row(

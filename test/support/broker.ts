@@ -12,6 +12,7 @@ import { systemClock } from '../../src/core/clock.js'
 import { silentLog } from '../../src/core/log.js'
 import { listenTcp } from '../../src/listeners/tcp.js'
 import { type BridgeOptions, type Bridges, bridge, type DelayedLimits } from '../../src/plugins/bridge/index.js'
+import { type ConsumersOptions, consumers } from '../../src/plugins/consumers/index.js'
 import { type DurableQueues, type DurableQueuesOptions, durableQueues } from '../../src/plugins/durable-queues/index.js'
 import { type QosRetryOptions, qosRetry } from '../../src/plugins/qos-retry/index.js'
 import { openStore, type Store } from '../../src/store/store.js'
@@ -34,6 +35,7 @@ export interface ClockedOptions {
   settings?: Partial<BrokerSettings>
   retry?: Partial<QosRetryOptions>
   limits?: DurableQueuesOptions['limits']
+  share?: Partial<ConsumersOptions>
   aedes?: UserOptions
   /** Beside those that every broker has. */
   plugins?: readonly Plugin[]
@@ -80,6 +82,7 @@ export async function startClocked(o: ClockedOptions = {}): Promise<ClockedBroke
       qosRetry(o.retry ?? {}),
       bridge(o.bridge ?? {}, o.delayed ?? {}),
       ...(o.plugins ?? []),
+      consumers({ ...(o.limits === undefined ? {} : { limits: o.limits }), ...o.share }),
       probe,
     ],
     attachStream: () => {},
