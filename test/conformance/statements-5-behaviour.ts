@@ -1,6 +1,7 @@
 /** The normative statements of MQTT 5.0 (Appendix B): sections 4 and 6. */
 import { both, client, type Statement, server, testsOf, untested } from './statement.js'
 
+const auth = testsOf('test/conformance/five-auth.test.ts')
 const connect = testsOf('test/conformance/five-connect.test.ts')
 const malformed = testsOf('test/conformance/five-malformed.test.ts')
 const mqttjs = testsOf('test/clients/mqttjs.test.ts')
@@ -239,22 +240,21 @@ export const behaviourStatements: readonly Statement[] = [
     'An authentication method that is not known closes the connection, with 0x8C or 0x87 if it is answered.',
     connect('refusals > of a method of authentication that is not known: 0x8C, and never an AUTH'),
   ),
-  untested(
+  server(
     '4.12.0-2',
     'A server that needs more to authenticate sends AUTH 0x18.',
-    'Not shown yet: no method of enhanced authentication is built in.',
+    auth('before CONNACK > the server asks on with AUTH 0x18, and every packet names the method'),
   ),
   client('4.12.0-3', 'A client answers with AUTH 0x18.'),
-  untested(
+  server(
     '4.12.0-4',
     'A server that refuses the authentication closes, with CONNACK of 0x80 or more if it answers.',
-    'Not shown yet: no method of enhanced authentication is built in.',
+    auth('before CONNACK > a refusal is a CONNACK of 0x80 or more, and the end; nothing of the client has happened'),
   ),
-  untested(
+  both(
     '4.12.0-5',
     'AUTH and a CONNACK of success carry the authentication method of CONNECT.',
-    'Not shown yet: no method of enhanced authentication is built in.',
-    'both',
+    auth('before CONNACK > the server asks on with AUTH 0x18, and every packet names the method'),
   ),
   server(
     '4.12.0-6',
@@ -263,11 +263,10 @@ export const behaviourStatements: readonly Statement[] = [
   ),
   client('4.12.0-7', 'Without a method in CONNECT a client sends no AUTH.'),
   client('4.12.1-1', 'A client authenticates again with the method of its CONNECT.'),
-  untested(
+  both(
     '4.12.1-2',
     'An authentication that fails later closes the connection, with DISCONNECT if it is told.',
-    'Not shown yet: no method of enhanced authentication is built in.',
-    'both',
+    auth('after CONNACK > when that fails, the connection ends with DISCONNECT, and the will is sent'),
   ),
   server(
     '4.13.1-1',

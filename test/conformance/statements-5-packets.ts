@@ -1,6 +1,7 @@
 /** The normative statements of MQTT 5.0 (Appendix B): the other packets. */
 import { both, client, type Statement, server, testsOf, untested } from './statement.js'
 
+const auth = testsOf('test/conformance/five-auth.test.ts')
 const connect = testsOf('test/conformance/five-connect.test.ts')
 const malformed = testsOf('test/conformance/five-malformed.test.ts')
 const publish = testsOf('test/conformance/five-publish.test.ts')
@@ -490,16 +491,14 @@ export const packetsStatements: readonly Statement[] = [
     'AUTH has a reason code of its table.',
     malformed('the rest > AUTH where none was agreed: 0x82; with a code of its own making'),
   ),
-  untested(
+  both(
     '3.15.2-2',
     'AUTH has no reason string that would make it too large.',
-    'Not shown yet: no method of enhanced authentication is built in.',
-    'both',
+    auth('before CONNACK > AUTH keeps to Maximum Packet Size, without reason string and user properties'),
   ),
-  untested(
+  both(
     '3.15.2-3',
     'AUTH has no user properties that would make it too large.',
-    'Not shown yet: no method of enhanced authentication is built in.',
-    'both',
+    auth('before CONNACK > AUTH keeps to Maximum Packet Size, without reason string and user properties'),
   ),
 ]
