@@ -1,5 +1,5 @@
 /** The normative statements of MQTT 5.0 (Appendix B): sections 4 and 6. */
-import { both, client, type Statement, server, testsOf, untested } from './statement.js'
+import { both, client, type Statement, server, testsOf } from './statement.js'
 
 const auth = testsOf('test/conformance/five-auth.test.ts')
 const connect = testsOf('test/conformance/five-connect.test.ts')
@@ -8,6 +8,7 @@ const mqttjs = testsOf('test/clients/mqttjs.test.ts')
 const publish = testsOf('test/conformance/five-publish.test.ts')
 const qos = testsOf('test/conformance/five-qos.test.ts')
 const session = testsOf('test/conformance/five-session.test.ts')
+const shared = testsOf('test/conformance/five-shared.test.ts')
 const subscribe = testsOf('test/conformance/five-subscribe.test.ts')
 const websocket = testsOf('test/listener-websocket.test.ts')
 
@@ -193,31 +194,33 @@ export const behaviourStatements: readonly Statement[] = [
     '4.8.2-1',
     'A shared filter begins with $share/ and a name of at least one character.',
     malformed('SUBSCRIBE and UNSUBSCRIBE > shared filters that are none'),
+    shared('a group > shares each message out to one member, whatever its QoS; others are as ever'),
   ),
   both(
     '4.8.2-2',
     'The name has no /, + or # and is followed by / and a filter.',
     malformed('SUBSCRIBE and UNSUBSCRIBE > shared filters that are none'),
+    shared('a group > shares each message out to one member, whatever its QoS; others are as ever'),
   ),
-  untested(
+  server(
     '4.8.2-3',
     'A shared delivery respects the QoS that its client was granted.',
-    'Not shown yet: shared subscriptions are still to come.',
+    shared('the QoS of a shared delivery > is the lower of the message and what its member was granted'),
   ),
-  untested(
+  server(
     '4.8.2-4',
     'A QoS 2 delivery that was begun is completed with that client when it comes back.',
-    'Not shown yet: shared subscriptions are still to come.',
+    shared('a QoS 2 delivery that was begun > is completed with its client when that comes back, and goes to nobody else'),
   ),
-  untested(
+  server(
     '4.8.2-5',
     'A QoS 2 delivery that was begun goes to nobody else when the session of its client ends.',
-    'Not shown yet: shared subscriptions are still to come.',
+    shared('a QoS 2 delivery that was begun > goes to nobody else when the session of its client ends'),
   ),
-  untested(
+  server(
     '4.8.2-6',
     'A delivery that is refused with 0x80 or more is discarded and goes to nobody else.',
-    'Not shown yet: shared subscriptions are still to come.',
+    shared('a delivery that is refused > with 0x80 or more is discarded: nobody gets it again'),
   ),
   both(
     '4.9.0-1',
