@@ -56,16 +56,12 @@ test('CONNACK says what this server limits, and nothing that is the default', as
     receiveMaximum: 1000,
     maximumPacketSize: 1_048_576,
     topicAliasMaximum: 32,
-    sharedSubscriptionAvailable: 0,
   })
 })
 
 test('CONNACK follows the settings', async () => {
   const port = await start({ max_inbound_qos2: 65_535, max_packet_bytes: 268_435_455, max_topic_aliases: 0 })
-  expect((await connect(port)).connack?.properties).toMatchObject({ sharedSubscriptionAvailable: 0 })
-  expect(Object.keys((await connect(port, { client_id: 'c' })).connack?.properties ?? {})).toEqual([
-    'sharedSubscriptionAvailable',
-  ])
+  expect((await connect(port, { client_id: 'c' })).connack?.properties).toEqual({})
 })
 
 test('a client without identifier is told the one it got [MQTT-3.2.2-16]', async () => {
