@@ -17,6 +17,8 @@ export interface NewMessage {
   readonly topic?: string
   /** Up to 255 bytes: which messages belong together in `fifo` and `last_value` queues. */
   readonly key?: string
+  /** Up to 255 bytes: a word that receivers may choose by. */
+  readonly tag?: string
   /** 1 (first) to 16 (last); default 8. */
   readonly priority?: number
   /** Default: the queue's. */
@@ -56,6 +58,8 @@ export interface Received {
   readonly attempts: number
   /** Empty for none. */
   readonly key: string
+  /** Empty for none. */
+  readonly tag: string
   readonly priority: number
   readonly accepted_at: number
   readonly first_leased_at: number
@@ -133,11 +137,12 @@ export class Queues extends QueueMoves {
   }
 
   private outgoing(m: NewMessage, standard: string, now: number): OutgoingMessage {
-    const { key, priority, delay_ms, dedup_id, ttl_s } = m
+    const { key, tag, priority, delay_ms, dedup_id, ttl_s } = m
     whole('ttl_s', ttl_s, 1, RETENTION_S_MAX)
     return {
       view: this.view(m, standard, now),
       ...(key === undefined ? {} : { key }),
+      ...(tag === undefined ? {} : { tag }),
       ...(priority === undefined ? {} : { priority }),
       ...(delay_ms === undefined ? {} : { delay_ms }),
       ...(dedup_id === undefined ? {} : { dedup_id }),
@@ -170,6 +175,7 @@ function received(d: Delivery): Received {
     body: payloadOf(message),
     attempts: d.attempts,
     key: d.key,
+    tag: d.tag,
     priority: d.priority,
     accepted_at: d.acceptedAt,
     first_leased_at: d.firstLeasedAt,

@@ -1,6 +1,7 @@
 /** Publishing to `$queue/{name}`. */
-import { afterEach, beforeEach, expect, test } from 'vitest'
-import { type ClockedBroker, type MqttClient, startClocked, untilClosed } from '../support/broker.js'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { propertiesOf } from '../../src/broker/properties.js'
+import { type ClockedBroker, MqttClient, startClocked, T, untilClosed } from '../support/broker.js'
 import { connect, drained, queueOf } from './support.js'
 
 let b: ClockedBroker
@@ -69,3 +70,62 @@ test.each(['$queue', '$queue/', '$queue/none', '$queue/q/', '$queue/q/a', '$queu
     ])
   },
 )
+
+describe('MQTT 5', () => {
+  let five: MqttClient
+  beforeEach(async () => {
+    five = await MqttClient.connect(b.port, { client_id: 'five', protocol: 5 })
+  })
+
+  async function send(topic: string, text: string, ...userProperties: [string, string][]): Promise<number> {
+    const id = five.publish(topic, text, { qos: 1, properties: { userProperties } })
+    return (await five.expect(T.PUBACK, (p) => p.id === id)).code
+  }
+
+  test('properties say key, tag, priority, delay and de-duplication id, and stay on the message', async () => {
+    await send('$queue/q', 'late', ['aqueduct-priority', '16'], ['other', 'x'])
+    await send('$queue/q', 'first', ['aqueduct-priority', '1'], ['aqueduct-key', 'k'], ['aqueduct-tag', 't'])
+    await send('$queue/q', 'delayed', ['aqueduct-delay-ms', '5000'], ['aqueduct-dedup-id', 'once'])
+    expect(await send('$queue/q', 'again', ['aqueduct-dedup-id', 'once'])).toBe(0)
+    expect(queueOf(b, 'q').counts()).toMatchObject({ ready: 2, delayed: 1 })
+    const [first] = await queueOf(b, 'q').receive({ lease_ms: 0 })
+    expect(first).toMatchObject({ key: 'k', tag: 't', priority: 1 })
+    expect(propertiesOf(first?.message as never).userProperties).toEqual([
+      ['aqueduct-priority', '1'],
+      ['aqueduct-key', 'k'],
+      ['aqueduct-tag', 't'],
+    ])
+    b.clock.advance(5_000)
+    expect(await drained(b, 'q')).toEqual(['[k] $queue/q first', '$queue/q delayed', '$queue/q late'])
+  })
+
+  test.each<[string, string]>([
+    ['aqueduct-priority', '0'],
+    ['aqueduct-priority', '17'],
+    ['aqueduct-priority', '1.5'],
+    ['aqueduct-priority', ''],
+    ['aqueduct-priority', ' 1'],
+    ['aqueduct-delay-ms', '-1'],
+    ['aqueduct-delay-ms', '31536000001'],
+    ['aqueduct-delay-ms', '1e3'],
+    ['aqueduct-key', ''],
+    ['aqueduct-key', 'é'.repeat(128)],
+    ['aqueduct-tag', 'x'.repeat(256)],
+    ['aqueduct-dedup-id', ''],
+  ])('%s cannot be %j: refused, nothing stored', async (name, value) => {
+    expect(await send('$queue/q', 'no', [name, value])).toBe(0x90)
+    expect(queueOf(b, 'q').counts().ready).toBe(0)
+  })
+
+  test('publishers are told why: no such queue, no room, a copy that is required', async () => {
+    expect(await send('$queue/none', 'no')).toBe(0x90)
+    expect(await send('$delayed/0/a', 'no')).toBe(0x90)
+    for (let i = 0; i < 3; i++) expect(await send('$queue/q', `${i}`)).toBe(0)
+    expect(await send('$queue/q', 'no')).toBe(0x97)
+    b.bridges.put('r', { filter: 'a', queue: 'q', required: true })
+    expect(await send('a', 'no')).toBe(0x97)
+    expect(await drained(b, 'q')).toHaveLength(3)
+    expect(await send('a', 'yes')).toBe(0)
+    expect(await drained(b, 'q')).toEqual(['a yes'])
+  })
+})

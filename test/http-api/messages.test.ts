@@ -91,7 +91,7 @@ describe('a message', () => {
       {
         messages: [
           { body: 'late', priority: 16, topic: 't' },
-          { body: 'AP8=', encoding: 'base64', priority: 1, key: 'k' },
+          { body: 'AP8=', encoding: 'base64', priority: 1, key: 'k', tag: 'hot' },
           { body: 'once', dedup_id: 'd' },
           { body: 'once more', dedup_id: 'd' },
         ],
@@ -107,6 +107,7 @@ describe('a message', () => {
       [ids[2], 'once'],
       [ids[0], 'late'],
     ])
+    expect(got[0]).toMatchObject({ key: 'k', tag: 'hot' })
   })
 
   it('waits for its delay', async () => {

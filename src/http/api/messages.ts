@@ -18,6 +18,7 @@ import { messageRoute, type Route, route } from './route.js'
 import { encoding, moment, queueParams } from './shapes.js'
 
 const key = text(KEY_BYTES_MAX, 'Which messages belong together in `fifo` and `last_value` queues: up to 255 bytes.')
+const tag = text(KEY_BYTES_MAX, 'A word that receivers may choose by: up to 255 bytes.')
 const dedup_id = text(KEY_BYTES_MAX, 'Up to 255 bytes. An id that was sent within `dedup_window_s` is not stored again.')
 const topic = text(65_535, 'The topic that the message carries; default `$queue/` and the name of the queue.')
 const delayText = 'How long it waits before it can be received, in milliseconds; default the queue’s.'
@@ -26,6 +27,7 @@ const priorityText = '1 goes first, 16 last; default 8.'
 
 const sendQuery = object({
   key: key.exactOptional(),
+  tag: tag.exactOptional(),
   priority: wholeText(PRIORITY_MIN, PRIORITY_MAX, priorityText).exactOptional(),
   delay_ms: wholeText(0, DELAY_MS_MAX, delayText).exactOptional(),
   dedup_id: dedup_id.exactOptional(),
@@ -37,6 +39,7 @@ const newMessage = object({
   body: z.string({ error: 'is a text' }).describe('The payload, as `encoding` says.'),
   encoding: oneOf(['text', 'base64'], 'Default `text`.').exactOptional(),
   key: key.exactOptional(),
+  tag: tag.exactOptional(),
   priority: whole(PRIORITY_MIN, PRIORITY_MAX, priorityText).exactOptional(),
   delay_ms: whole(0, DELAY_MS_MAX, delayText).exactOptional(),
   dedup_id: dedup_id.exactOptional(),
@@ -69,6 +72,7 @@ const received = z
     encoding,
     attempts: z.int().min(1).describe('Hand-outs so far, this one included.'),
     key: z.string().exactOptional(),
+    tag: z.string().exactOptional(),
     priority: z.int().min(PRIORITY_MIN).max(PRIORITY_MAX),
     accepted_at: moment('When it was stored'),
     first_leased_at: moment('When it was first handed out'),
@@ -200,6 +204,7 @@ function showReceived(m: Received): object {
     ...encode(m.body),
     attempts,
     ...(m.key === '' ? {} : { key: m.key }),
+    ...(m.tag === '' ? {} : { tag: m.tag }),
     priority,
     accepted_at,
     first_leased_at,
