@@ -204,6 +204,23 @@ describe('an ordered queue', () => {
     expect(rig.queues.departures.pull.expired).toBe(2)
   })
 
+  it('lets a delayed message expire on time after a restart, and the next of its key come forward', async () => {
+    await open()
+    rig.queues.create('q', 'pull', { fifo: true })
+    const view = rig.view('never', { expiresAt: rig.clock.now() + 1_000 })
+    rig.queue('q').send([{ view, key: 'k', delay_ms: 60_000 }])
+    rig.queue('q').send([{ view: rig.view('next'), key: 'k' }])
+    await rig.restart()
+    const q = rig.queue('q')
+    rig.clock.advance(1_000)
+    // Its row is read now; what it says is done in the next turn.
+    await q.idle()
+    rig.clock.advance(1)
+    expect(q.counts()).toMatchObject({ ready: 1, delayed: 0 })
+    const [d] = await q.receive()
+    expect(rig.text(d.seq)).toBe('next')
+  })
+
   it('keeps leases, attempts, delays and receipts over a restart and a crash', async () => {
     await open()
     let q = rig.queues.create('q', 'pull', { lease_ms: 10_000 })

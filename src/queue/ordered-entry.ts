@@ -27,7 +27,7 @@ export class OrderedEntry {
   /** Store sequence of the message. */
   seq: number
   cls: EntryClass = GONE
-  /** Second field of the row's key: priority when ready, due moment when delayed, else 0. */
+  /** Second field of the row's key: priority when ready, the moment at which it is due or expires when delayed, else 0. */
   rank = 0
   /** Third field of the row's key: its place; when BEHIND the place of the one before it. */
   slot = 0

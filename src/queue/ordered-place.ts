@@ -59,9 +59,14 @@ export function replaceWaiting(s: OrderedState, key: string, now: number): void 
   }
 }
 
+/** When something happens to a delayed entry: it is due, or it expires first. Its row stands at that moment, so that it is read in time. */
+function wakeOf(e: OrderedEntry): number {
+  return e.expiresAt !== 0 && e.expiresAt < e.due ? e.expiresAt : e.due
+}
+
 /** READY, or DELAYED while it is not due. */
 export function place(s: OrderedState, e: OrderedEntry, now: number): void {
-  if (e.due > now) s.put(e, DELAYED, e.due, e.place)
+  if (e.due > now) s.put(e, DELAYED, wakeOf(e), e.place)
   else {
     e.due = 0
     s.put(e, READY, e.priority, e.place)

@@ -17,7 +17,7 @@ export function tick(s: OrderedState, now: number): number {
   }
   while (left > 0) {
     const e = s.delayed.first
-    if (e === undefined || e.due > now) break
+    if (e === undefined || e.rank > now) break
     if (e.expiresAt !== 0 && e.expiresAt <= now) leave(s, e, 'expired', now)
     else {
       s.take(e)
@@ -34,7 +34,7 @@ export function tick(s: OrderedState, now: number): number {
 export function nextDue(s: OrderedState): number {
   let at = s.leases.nextEnd
   const d = s.delayed
-  const due = d.first !== undefined ? d.first.due : d.spilled && d.page === null ? d.markRank : Number.POSITIVE_INFINITY
+  const due = d.first !== undefined ? d.first.rank : d.spilled && d.page === null ? d.markRank : Number.POSITIVE_INFINITY
   if (due < at) at = due
   for (const w of s.windows) if (w.minExpiresAt < at) at = w.minExpiresAt
   return at
