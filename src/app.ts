@@ -155,12 +155,23 @@ export async function startApp(settings: Settings, o: AppOptions = {}): Promise<
   return { ...aqueduct, mqttPort: mqtt?.port, httpPort: http?.port, close }
 }
 
-function optionsOf({ store, mqtt, session, queue, retry, bridge: rules, delayed, auth, share }: Settings): AqueductOptions {
+function optionsOf({
+  store,
+  mqtt,
+  session,
+  queue,
+  trace,
+  retry,
+  bridge: rules,
+  delayed,
+  auth,
+  share,
+}: Settings): AqueductOptions {
   const limits = { max_messages: session.max_messages, max_bytes: session.max_bytes, overflow: session.overflow }
   return {
     store: { ...store, max_bytes: Number.isFinite(store.max_bytes) ? store.max_bytes : 0 },
     plugins: [
-      durableQueues({ limits, queue }),
+      durableQueues({ limits, queue, trace }),
       qosRetry(retry),
       bridge(rules, delayed),
       ...(auth.scram_file === null ? [] : [scram({ file: auth.scram_file, required: auth.scram_required })]),

@@ -61,6 +61,7 @@ describe('defaults', () => {
       bridge: { rules: [], max_rules: 10_000, max_when_bytes: 65_536, max_auto_queues: 1_000 },
       delayed: { max_messages: 1_000_000, max_bytes: 1_073_741_824 },
       share: { distribution: 'round_robin', groups: {}, max_groups: 10_000 },
+      trace: { retain_s: 0, max_bytes: 268_435_456 },
       log: { level: 'info' },
       shutdown: { drain_s: 5 },
     })

@@ -298,6 +298,20 @@ export const table = {
       'Shared subscriptions ($share) of different group or filter that there may be.',
     ),
   },
+  trace: {
+    retain_s: row(
+      whole(0, 31_536_000),
+      0,
+      'seconds',
+      'How long it is remembered how each message left each queue. 0: not at all; what still waits is always known.',
+    ),
+    max_bytes: row(
+      size(MIB, 1024 * TIB),
+      256 * MIB,
+      'bytes',
+      'Bytes that this may take; beyond it the oldest is forgotten first.',
+    ),
+  },
   log: {
     level: row(
       choice('debug', 'info', 'warn', 'error', 'silent'),

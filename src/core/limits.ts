@@ -52,3 +52,5 @@ export const PAGE_ITEMS_MAX = 1_000
 export const READ_BYTES_MAX = 16 * 1024 * 1024
 /** Messages that one redrive moves. */
 export const MOVES_MAX = 10_000
+/** Rows of queues that are read to find one message: about a second per million. */
+export const TRACE_ROWS_MAX = 2_000_000

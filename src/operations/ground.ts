@@ -6,8 +6,10 @@ import type { Broker } from '../broker/broker.js'
 import type { Stored } from '../broker/state.js'
 import { AqueductError } from '../core/errors.js'
 import type { DurableQueues } from '../plugins/durable-queues/index.js'
+import type { Engine } from '../queue/engine.js'
 import type { OrderedQueue } from '../queue/ordered-queue.js'
 import type { OrderedQueues } from '../queue/ordered-queues.js'
+import type { Trace } from '../queue/trace.js'
 
 export class Ground {
   readonly broker: Broker
@@ -37,6 +39,17 @@ export class Ground {
     if (stored.store.journal.failed || queues.ordered === undefined)
       throw new AqueductError('store_failed', 'The store takes nothing until it is open again.')
     return queues.ordered
+  }
+
+  /** Queues of sessions and groups. Throws `store_failed`. */
+  get engine(): Engine {
+    void this.ordered
+    return (this.queues as DurableQueues).engine as Engine
+  }
+
+  /** How messages left, where that is remembered. */
+  get trace(): Trace | undefined {
+    return this.queues?.trace
   }
 
   /** Throws `queue_not_found`. */

@@ -5,12 +5,14 @@ import { Ground } from './ground.js'
 import { Queues } from './messages.js'
 import { type Publish, publisher } from './publish.js'
 import { Sessions } from './sessions.js'
+import { type TraceMessage, tracer } from './trace.js'
 
 export interface Operations {
   readonly queues: Queues
   readonly sessions: Sessions
   readonly bridges: Bridges
   readonly publish: Publish
+  readonly trace: TraceMessage
 }
 
 export function createOperations(broker: Broker): Operations {
@@ -20,5 +22,6 @@ export function createOperations(broker: Broker): Operations {
     sessions: new Sessions(ground),
     bridges: new Bridges(ground),
     publish: publisher(ground),
+    trace: tracer(ground),
   }
 }

@@ -20,11 +20,12 @@ import { INDEX_PAGE_ENTRIES } from './index-page.js'
 import { SHARED_WAITING_MAX, SlabCopies } from './own-copy.js'
 import { Pager } from './paging.js'
 import { PlainQueue } from './plain.js'
-import type { Admission, QueueKind, QueueLimits, SessionQueue } from './queue.js'
+import type { Admission, Departure, QueueKind, QueueLimits, SessionQueue } from './queue.js'
 import { definitionRow, headRow, nextQueueIdKey, nextQueueIdRow } from './records.js'
 import { recoverQueues } from './recover.js'
 import { Tail } from './tail.js'
 import { Touched } from './touched.js'
+import type { Trace } from './trace.js'
 import { VolatileQueue } from './volatile.js'
 
 /** Ids of queues in memory begin here. */
@@ -36,6 +37,8 @@ export interface EngineOptions {
   readonly log: Log
   /** Waiting entries that a plain queue keeps in memory; for tests. */
   readonly ringEntriesMax?: number
+  /** Remembers departures. */
+  readonly trace?: Trace | null
   /** Recovers who else holds messages of the log (ordered queues, through `retain`), before anything may be deleted. */
   readonly recoverOthers?: (engine: Engine) => Promise<void>
 }
@@ -51,6 +54,7 @@ export async function openEngine(o: EngineOptions): Promise<Engine> {
 
 export class Engine implements Admission, PlainHost, Contributor, HeadWriter {
   readonly departures: Departures = newDepartures()
+  readonly trace: Trace | null
   readonly log: MessageLog
   readonly ringEntriesMax: number
   private readonly store: Store
@@ -77,6 +81,7 @@ export class Engine implements Admission, PlainHost, Contributor, HeadWriter {
 
   constructor(o: EngineOptions) {
     this.store = o.store
+    this.trace = o.trace ?? null
     this.log = o.store.messages
     this.said = o.log
     this.ringEntriesMax = o.ringEntriesMax ?? QUEUE_INDEX_ENTRIES_MAX
@@ -89,6 +94,7 @@ export class Engine implements Admission, PlainHost, Contributor, HeadWriter {
       said: o.log,
       ringMax: this.ringEntriesMax,
       pageEntries: this.pageEntries,
+      trace: this.trace,
     })
     this.log.checkpoint.heads = this
     this.log.tidier.alive = (queueId, seq) => this.byId.get(queueId)?.alive(seq) === true
@@ -259,8 +265,8 @@ export class Engine implements Admission, PlainHost, Contributor, HeadWriter {
     this.pager.want(queue, tail)
   }
 
-  abandon(queue: PlainQueue, tail: Tail): void {
-    this.pager.abandon(queue, tail)
+  abandon(queue: PlainQueue, tail: Tail, why: Departure): void {
+    this.pager.abandon(queue, tail, why)
   }
 
   purged(queue: PlainQueue): void {

@@ -2,11 +2,15 @@
 import type { MessageLog } from '../store/log.js'
 import type { Departures } from './departures.js'
 import type { PlainQueue } from './plain.js'
+import type { Departure } from './queue.js'
 import type { Tail } from './tail.js'
+import type { Trace } from './trace.js'
 
 export interface PlainHost {
   readonly log: MessageLog
   readonly departures: Departures
+  /** Remembers departures; null: nobody does. */
+  readonly trace: Trace | null
   /** Waiting entries that a queue keeps in memory. */
   readonly ringEntriesMax: number
   /** Something was appended in the open group: tell the queue's consumer after the commit. */
@@ -20,7 +24,7 @@ export interface PlainHost {
   /** The ring shrank: see whether the next page of the tail should come in. */
   wantPage(queue: PlainQueue, tail: Tail): void
   /** All of the tail is gone: release its messages in the background. */
-  abandon(queue: PlainQueue, tail: Tail): void
+  abandon(queue: PlainQueue, tail: Tail, why: Departure): void
   /** What waited was removed as a whole: write a head that says so into the open group. */
   purged(queue: PlainQueue): void
 }

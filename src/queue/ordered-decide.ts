@@ -54,7 +54,7 @@ export function arrive(s: OrderedState, m: Arrival, now: number): OrderedEntry {
 export function replay(s: OrderedState, e: OrderedEntry, now: number): void {
   if (s.attributes.last_value && e.key !== '' && newerWaits(s, e)) {
     forget(s, e)
-    s.effects.departed(s, 'replaced', 1)
+    s.effects.departed(s, 'replaced', 1, e)
     return
   }
   s.take(e)
@@ -126,7 +126,7 @@ export function acknowledge(s: OrderedState, e: OrderedEntry, now: number): void
   s.bytes -= e.bytes
   e.until = now
   s.put(e, RETAINED, 0, e.place)
-  s.effects.departed(s, 'acked', 1)
+  s.effects.departed(s, 'acked', 1, e)
   if (keyed(s, e)) leftKey(s, e, now)
 }
 

@@ -52,7 +52,7 @@ export function replaceWaiting(s: OrderedState, key: string, now: number): void 
     s.take(behind)
     s.bytes -= behind.bytes
     s.effects.drop(behind.seq)
-    s.effects.departed(s, 'replaced', 1)
+    s.effects.departed(s, 'replaced', 1, behind)
     s.setKey(key, { ...k, tail: k.head })
   } else if (k.cls !== LEASED) {
     leave(s, s.waitingOf(key, k), 'replaced', now)
@@ -86,7 +86,7 @@ export function leave(s: OrderedState, e: OrderedEntry, why: Departure, now: num
   s.take(e)
   s.bytes -= e.bytes
   s.effects.drop(e.seq)
-  s.effects.departed(s, why, 1)
+  s.effects.departed(s, why, 1, e)
   if (keyed(s, e)) leftKey(s, e, now)
 }
 
@@ -111,6 +111,6 @@ export function leftKey(s: OrderedState, e: OrderedEntry, now: number): void {
     }
     s.bytes -= next.bytes
     s.effects.drop(next.seq)
-    s.effects.departed(s, 'expired', 1)
+    s.effects.departed(s, 'expired', 1, next)
   }
 }

@@ -17,6 +17,7 @@ import { type Departures, newDepartures } from './departures.js'
 import { GroupGate } from './group-gate.js'
 import { arrive } from './ordered-decide.js'
 import type { OrderedEntry } from './ordered-entry.js'
+import { type FoundEntries, findEntries } from './ordered-find.js'
 import { headOf, takeUp } from './ordered-head.js'
 import { Holds } from './ordered-holds.js'
 import {
@@ -40,6 +41,7 @@ import type { WindowSizes } from './ordered-window.js'
 import type { Departure } from './queue.js'
 import { NonceSource } from './receipt.js'
 import { DueTimers } from './timers.js'
+import type { Leaving, Trace } from './trace.js'
 
 export interface OrderedOptions {
   readonly store: Store
@@ -50,6 +52,7 @@ export interface OrderedOptions {
   readonly takeId: () => number
   /** Attributes of new pull queues where whoever makes one says nothing. */
   readonly standard?: Partial<QueueAttributes>
+  readonly trace?: Trace | null
   /** For tests. */
   readonly sizes?: WindowSizes
 }
@@ -75,6 +78,10 @@ export class OrderedQueues implements Effects {
   readonly holds: Holds
   /** What a new pull queue has where nothing is said. */
   readonly standard: QueueAttributes
+  /** Remembers departures; null: nobody does. */
+  private readonly trace: Trace | null
+  /** Deleted queues whose rows are not all gone. */
+  private readonly doomed = new Map<number, Leaving>()
   private readonly store: Store
   private readonly sizes: WindowSizes | undefined
   private readonly log: Log
@@ -93,6 +100,7 @@ export class OrderedQueues implements Effects {
   constructor(o: OrderedOptions) {
     this.store = o.store
     this.standard = parseAttributes(o.standard)
+    this.trace = o.trace ?? null
     this.sizes = o.sizes
     this.takeId = o.takeId
     this.log = o.log
@@ -152,7 +160,7 @@ export class OrderedQueues implements Effects {
     queue.close()
     this.byNameMap.delete(queue.name)
     this.byIdMap.delete(queue.id)
-    this.background(s, () => sweepDeleted(s, this.sweeping))
+    this.bringDown(s, queue)
   }
 
   get(name: string): OrderedQueue | undefined {
@@ -197,6 +205,11 @@ export class OrderedQueues implements Effects {
 
   redriveTo(dead: OrderedQueue, max: number, home: (message: MessageView) => boolean): Promise<number> {
     return redriveTo(dead, max, home)
+  }
+
+  /** Where the message `seq` is. Reads at most `rows_max` rows. */
+  find(seq: number, rows_max: number): Promise<FoundEntries> {
+    return findEntries(this, this.sweeping, seq, rows_max)
   }
 
   seek(queue: OrderedQueue, o: SeekOptions): Promise<number> {
@@ -267,9 +280,16 @@ export class OrderedQueues implements Effects {
     this.holds.drop(seq)
   }
 
-  departed(state: OrderedState, why: Departure, count: number): void {
-    const kind = this.byIdMap.get(state.id)?.kind ?? 'pull'
-    this.departures[kind][why] += count
+  departed(state: OrderedState, why: Departure, count: number, e?: OrderedEntry): void {
+    const queue = this.byIdMap.get(state.id)
+    this.departures[queue?.kind ?? 'pull'][why] += count
+    if (this.trace !== null && e !== undefined && queue !== undefined) this.trace.left(queue, e.seq, why, e.attempts)
+  }
+
+  swept(state: OrderedState, why: Departure, e: OrderedEntry): void {
+    if (this.trace === null) return
+    const queue = this.byIdMap.get(state.id) ?? this.doomed.get(state.id)
+    if (queue !== undefined) this.trace.left(queue, e.seq, why, e.attempts)
   }
 
   changed(state: OrderedState): void {
@@ -328,6 +348,14 @@ export class OrderedQueues implements Effects {
     })
   }
 
+  private bringDown(s: OrderedState, queue: Leaving): void {
+    this.doomed.set(s.id, { id: s.id, kind: queue.kind, name: queue.name })
+    this.background(s, async () => {
+      await sweepDeleted(s, this.sweeping)
+      this.doomed.delete(s.id)
+    })
+  }
+
   private background(s: OrderedState, work: () => Promise<void>): void {
     this.busy.add(s)
     const ended = (): void => {
@@ -352,15 +380,15 @@ export class OrderedQueues implements Effects {
   async recover(): Promise<void> {
     const { disk } = this.store
     await this.holds.recover(disk)
-    const doomed: OrderedState[] = []
+    const doomed: [OrderedState, Leaving][] = []
     for (const found of await readQueues(disk)) {
       const state = new OrderedState(found.id, found.attributes, this, this.sizes)
       takeUp(state, found.head, found.leased)
-      if (state.deleted) doomed.push(state)
+      if (state.deleted) doomed.push([state, found])
       else this.adopt(found.name, found.kind, state)
     }
     // Only now: nothing may be due, or commit, before all is known.
-    for (const state of doomed) this.background(state, () => sweepDeleted(state, this.sweeping))
+    for (const [state, found] of doomed) this.bringDown(state, found)
     for (const queue of this.byIdMap.values()) {
       queue.after()
       this.housekeep(queue)

@@ -50,7 +50,10 @@ export interface Effects {
   /** One more, one fewer entry needs the message. */
   hold(seq: number): void
   drop(seq: number): void
-  departed(state: OrderedState, why: Departure, count: number): void
+  /** `e`: the entry, where it is a single one. */
+  departed(state: OrderedState, why: Departure, count: number, e?: OrderedEntry): void
+  /** An entry that was counted before has been found and is gone for good: by a purge, with its queue. */
+  swept(state: OrderedState, why: Departure, e: OrderedEntry): void
   /** The head row has to be written in this group. */
   changed(state: OrderedState): void
   /** Moves a dead entry into its dead-letter queue. False: that one has no room and the entry stays. */

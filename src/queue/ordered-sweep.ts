@@ -46,6 +46,7 @@ async function sweepClass(s: OrderedState, w: Sweeping, cls: EntryClass, epoch: 
       if (row.epoch < epoch) {
         s.effects.del(entryKey(s.id, cls, row.rank, row.slot))
         s.effects.drop(row.seq)
+        s.effects.swept(s, 'purged', row)
       }
       return true
     },
@@ -68,6 +69,7 @@ async function sweepBehind(s: OrderedState, w: Sweeping, epoch: number): Promise
       s.effects.del(entryKey(s.id, BEHIND, 0, row.slot))
       s.links.set(row.slot, undefined, s.effects.openGroup)
       s.effects.drop(now.seq)
+      s.effects.swept(s, 'purged', now)
       return true
     },
     w.committed,
@@ -96,7 +98,9 @@ export async function sweepDeleted(s: OrderedState, w: Sweeping): Promise<void> 
         n++
         s.effects.del(key)
         const e = cls === ID_END ? undefined : entryOf(key, value)
-        if (e !== undefined) s.effects.drop(e.seq)
+        if (e === undefined) continue
+        s.effects.drop(e.seq)
+        if (cls !== RETAINED) s.effects.swept(s, e.epoch === s.epoch || cls === LEASED ? 'deleted' : 'purged', e)
       }
       more = n === SWEEP_ROWS
       await w.committed()

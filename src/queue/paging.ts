@@ -12,8 +12,10 @@ import type { MessageLog } from '../store/log.js'
 import { EntryReader } from '../store/rows.js'
 import { PageReader } from './index-page.js'
 import type { PlainQueue } from './plain.js'
+import type { Departure } from './queue.js'
 import { takeRing } from './ring.js'
 import type { Tail } from './tail.js'
+import type { Trace } from './trace.js'
 
 export interface PagerOptions {
   readonly log: MessageLog
@@ -23,6 +25,7 @@ export interface PagerOptions {
   /** Waiting entries that a queue keeps in memory. */
   readonly ringMax: number
   readonly pageEntries: number
+  readonly trace: Trace | null
 }
 
 export class Pager {
@@ -63,9 +66,9 @@ export class Pager {
   }
 
   /** Releases the messages of a tail that is gone as a whole. A crash in its middle needs nothing: recovery does not count them. */
-  abandon(queue: PlainQueue, tail: Tail): void {
+  abandon(queue: PlainQueue, tail: Tail, why: Departure): void {
     this.dropPages(queue.id, queue.nextIndex - tail.count, queue.nextIndex)
-    this.run(this.release(queue.id, tail.fromSeq, tail.lastSeq))
+    this.run(this.release(queue, tail.fromSeq, tail.lastSeq, why))
   }
 
   /** Deletes pages that no tail needs any more, as a crash may leave them. */
@@ -176,15 +179,17 @@ export class Pager {
     }
   }
 
-  private async release(queueId: number, from: number, to: number): Promise<void> {
-    const { journal, log } = this.o
+  private async release(queue: PlainQueue, from: number, to: number, why: Departure): Promise<void> {
+    const { journal, log, trace } = this.o
     await journal.flush()
     const reader = new EntryReader()
     for await (const { firstSeq, row } of log.reader.entryRows(from, to)) {
       if (this.closed) return
       reader.open(row, firstSeq)
       while (reader.next()) {
-        if (reader.queueId === queueId && reader.seq >= from && reader.seq <= to) log.drop(reader.seq)
+        if (reader.queueId !== queue.id || reader.seq < from || reader.seq > to) continue
+        log.drop(reader.seq)
+        if (trace !== null) trace.left(queue, reader.seq, why, 0)
       }
     }
   }

@@ -154,7 +154,7 @@ export class PlainQueue implements SessionQueue {
     const { book } = this
     if (book === null || !book.holds(e)) return
     book.remove(e)
-    this.left(e.seq, e.bytes, why)
+    this.left(e.seq, e.bytes, why, e.attempts)
     if (book.empty) this.book = null
   }
 
@@ -178,7 +178,7 @@ export class PlainQueue implements SessionQueue {
       if (leased) book.releaseAll()
       for (const entry of book.returned) {
         entry.slot = GONE
-        this.forget(entry.seq, entry.bytes, why)
+        this.forget(entry.seq, entry.bytes, why, entry.attempts)
         count++
       }
       book.returned = []
@@ -187,7 +187,7 @@ export class PlainQueue implements SessionQueue {
     const { ring, tail } = this
     if (ring !== null) {
       for (; ring.length > 0; ring.shift()) {
-        this.forget(ring.seq, ring.bytes, why)
+        this.forget(ring.seq, ring.bytes, why, 0)
         count++
       }
     }
@@ -198,7 +198,7 @@ export class PlainQueue implements SessionQueue {
       this.bytes -= tail.bytes
       this.host.departures[this.kind][why] += tail.count
       count += tail.count
-      this.host.abandon(this, tail)
+      this.host.abandon(this, tail, why)
     }
     if (count > 0) this.host.purged(this)
     return count
@@ -229,6 +229,16 @@ export class PlainQueue implements SessionQueue {
     return book !== null && (book.leased.some((e) => e.seq === seq) || book.returned.some((e) => e.seq === seq))
   }
 
+  /** The entry of the message `seq`, as it is now. */
+  find(seq: number): { readonly state: 'ready' | 'leased'; readonly attempts: number } | undefined {
+    if (this.deleted) return undefined
+    if (seq >= this.cursor()) return { state: 'ready', attempts: 0 }
+    const leased = this.book?.leased.find((e) => e.seq === seq)
+    if (leased !== undefined) return { state: 'leased', attempts: leased.attempts }
+    const back = this.book?.returned.find((e) => e.seq === seq)
+    return back === undefined ? undefined : { state: 'ready', attempts: back.attempts }
+  }
+
   /** Drops the oldest waiting entries until the limits hold again: after a page came in. */
   enforceLimits(): void {
     if (this.limits.overflow !== 'drop_oldest') return
@@ -248,14 +258,14 @@ export class PlainQueue implements SessionQueue {
     const back = book?.returned.shift()
     if (back !== undefined) {
       back.slot = GONE
-      this.left(back.seq, back.bytes, 'dropped_oldest')
+      this.left(back.seq, back.bytes, 'dropped_oldest', back.attempts)
       return true
     }
     const { ring } = this
     if (ring === null || ring.length === 0) return false
     const entry = this.shift(ring)
     entry.slot = GONE
-    this.left(entry.seq, entry.bytes, 'dropped_oldest')
+    this.left(entry.seq, entry.bytes, 'dropped_oldest', 0)
     return true
   }
 
@@ -281,16 +291,18 @@ export class PlainQueue implements SessionQueue {
   }
 
   /** An entry is gone: counted, written, and its message released. */
-  private left(seq: number, bytes: number, why: Departure): void {
-    this.forget(seq, bytes, why)
+  private left(seq: number, bytes: number, why: Departure, attempts: number): void {
+    this.forget(seq, bytes, why, attempts)
     this.host.log.ack(this.id, seq)
     if (!this.dirty) this.host.becameDirty(this)
   }
 
   /** As `left`, when a head that is written at once says it. */
-  private forget(seq: number, bytes: number, why: Departure): void {
+  private forget(seq: number, bytes: number, why: Departure, attempts: number): void {
+    const { host } = this
     this.bytes -= bytes
-    this.host.departures[this.kind][why]++
-    this.host.log.drop(seq)
+    host.departures[this.kind][why]++
+    host.log.drop(seq)
+    if (host.trace !== null) host.trace.left(this, seq, why, attempts)
   }
 }

@@ -23,6 +23,7 @@
  * | `o` | ordered index | queue id, class u8, rank u64, seq | the ordered queue's | |
  * | `s` | ordered state | queue id, seq | the ordered queue's | |
  * | `d` | de-duplication | queue id, hash | the ordered queue's | |
+ * | `T` | departure | kept until u48, seq, queue id | how a message left a queue (`queue/trace.ts`) | |
  * | `B` | bridge rule | name | the bridge's | `B telemetry` |
  * | `b` | queue made by a rule | queue id | the bridge's | `b 00000003` |
  */
@@ -47,6 +48,7 @@ const PUBREL = 0x50
 const ORDERED_INDEX = 0x6f
 const ORDERED_STATE = 0x73
 const DEDUP = 0x64
+const DEPARTURE = 0x54
 const BRIDGE_RULE = 0x42
 const AUTO_QUEUE = 0x62
 
@@ -283,6 +285,34 @@ export const autoQueues: KeyRange = prefix(AUTO_QUEUE)
 
 export function autoQueueId(key: Buffer): number {
   return getU32(key, 1)
+}
+
+/* ---- departures ---- */
+
+/** `until`: the moment to which the row is kept. */
+export function departureKey(until: number, seq: number, queueId: number): Buffer {
+  const key = Buffer.allocUnsafe(17)
+  key[0] = DEPARTURE
+  putU48(key, 1, until)
+  putU48(key, 7, seq)
+  putU32(key, 13, queueId)
+  return key
+}
+
+export function departureFields(key: Buffer): { until: number; seq: number; queueId: number } {
+  return { until: getU48(key, 1), seq: getU48(key, 7), queueId: getU32(key, 13) }
+}
+
+export const departures: KeyRange = prefix(DEPARTURE)
+
+/** Departures of one message among those that are kept until `until`. */
+export function departuresOf(until: number, seq: number): KeyRange {
+  return { gte: departureKey(until, seq, 0), lt: departureKey(until, seq + 1, 0) }
+}
+
+/** Departures that are kept until `from` ≤ moment ≤ `to`; without `to` all from there on. */
+export function departuresUntil(to: number | undefined, from = 0): KeyRange {
+  return { gte: u48(DEPARTURE, from), lt: to === undefined ? departures.lt : u48(DEPARTURE, to + 1) }
 }
 
 /* ---- shapes ---- */

@@ -9,7 +9,7 @@ import type { Disk } from './disk.js'
 import { type Extent, type Extents, extentOf } from './extents.js'
 import * as keys from './keys.js'
 import type { RowCache } from './row-cache.js'
-import { findMessage, StoredMessage } from './rows.js'
+import { EntryReader, findMessage, StoredMessage } from './rows.js'
 
 /** Message bytes read at once for a consumer that lags: it will want the next rows too. */
 const READ_AHEAD_BYTES = 192 * 1024
@@ -102,6 +102,20 @@ export class LogReader {
       if (this.extents.rowOf(at) === at && !this.cache.has(at)) this.cache.set(at, value)
     }
     return 'read'
+  }
+
+  /** Ids of the plain queues that took the message, as long as its row has them: what has left may be left out. */
+  async queuesOf(seq: number): Promise<number[]> {
+    const extent = this.extents.get(extentOf(seq))
+    if (extent === undefined) return []
+    const reader = new EntryReader()
+    const queues: number[] = []
+    for (const { firstSeq, row } of await this.entriesOf(extent, extent.lastSeq)) {
+      if (firstSeq > seq) break
+      reader.open(row, firstSeq)
+      while (reader.next()) if (reader.seq === seq) queues.push(reader.queueId)
+    }
+    return queues
   }
 
   /** Entry rows of all extents from that of `from` on that begin at or below `to`, in order. Only what is committed is seen. */

@@ -37,6 +37,7 @@ describe('/openapi.json', () => {
       'GET /readyz',
       'GET /v1/bridges',
       'GET /v1/bridges/{bridge}',
+      'GET /v1/messages/{id}',
       'GET /v1/queues',
       'GET /v1/queues/{queue}',
       'GET /v1/queues/{queue}/peek',

@@ -23,8 +23,10 @@ export class ApiClient {
   readonly base: string
   private api: Promise<OpenApi> | undefined
 
-  constructor(port: number) {
+  /** `document`: of an earlier server of the same kind. */
+  constructor(port: number, document?: OpenApi) {
     this.base = `http://127.0.0.1:${port}`
+    if (document !== undefined) this.api = Promise.resolve(document)
   }
 
   openApi(): Promise<OpenApi> {

@@ -36,6 +36,7 @@ export interface ClockedOptions {
   retry?: Partial<QosRetryOptions>
   limits?: DurableQueuesOptions['limits']
   share?: Partial<ConsumersOptions>
+  trace?: DurableQueuesOptions['trace']
   aedes?: UserOptions
   /** Beside those that every broker has. */
   plugins?: readonly Plugin[]
@@ -78,7 +79,10 @@ export async function startClocked(o: ClockedOptions = {}): Promise<ClockedBroke
   }
   const broker = await createBroker({
     plugins: [
-      durableQueues(o.limits === undefined ? {} : { limits: o.limits }),
+      durableQueues({
+        ...(o.limits === undefined ? {} : { limits: o.limits }),
+        ...(o.trace === undefined ? {} : { trace: o.trace }),
+      }),
       qosRetry(o.retry ?? {}),
       bridge(o.bridge ?? {}, o.delayed ?? {}),
       ...(o.plugins ?? []),

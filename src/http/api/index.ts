@@ -21,6 +21,7 @@ import { publishRoutes } from './publish.js'
 import { queueRoutes } from './queues.js'
 import type { Input, Route } from './route.js'
 import { sessionRoutes } from './sessions.js'
+import { traceRoutes } from './trace.js'
 import { Waiting } from './waiting.js'
 
 export interface ApiOptions {
@@ -32,7 +33,7 @@ export interface ApiOptions {
 }
 
 export function apiDoor({ operations, max_body_bytes, guard: rules, version }: ApiOptions): Door {
-  const routes = [queueRoutes, messageRoutes, moveRoutes, bridgeRoutes, publishRoutes, sessionRoutes].flatMap((of) =>
+  const routes = [queueRoutes, messageRoutes, moveRoutes, bridgeRoutes, publishRoutes, sessionRoutes, traceRoutes].flatMap((of) =>
     of(operations),
   )
   return (app) => {

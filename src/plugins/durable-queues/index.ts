@@ -9,6 +9,7 @@ import { addDepartures, type Departures, newDepartures } from '../../queue/depar
 import { type Engine, openEngine } from '../../queue/engine.js'
 import { type OrderedQueues, openOrderedQueues } from '../../queue/ordered-queues.js'
 import type { Entry, QueueLimits, SessionQueue } from '../../queue/queue.js'
+import { Trace, type TraceOptions } from '../../queue/trace.js'
 import type { MessageView } from '../../store/message.js'
 import type { Store } from '../../store/store.js'
 import type { CommitPoint } from '../../store/waiter.js'
@@ -19,6 +20,8 @@ export interface DurableQueuesOptions {
   readonly limits: QueueLimits & { overflow: 'drop_oldest' | 'drop_newest' }
   /** What a new pull queue has where nothing is said; default what the table of attributes says. */
   readonly queue: Partial<QueueAttributes>
+  /** How long departures are remembered, and in how many bytes; default not at all. */
+  readonly trace: TraceOptions
 }
 
 export const defaultSessionLimits: DurableQueuesOptions['limits'] = {
@@ -62,6 +65,8 @@ export interface DurableQueues {
   readonly engine: Engine | undefined
   /** Pull and dead-letter queues on the same store; undefined before the first. */
   readonly ordered: OrderedQueues | undefined
+  /** How messages left their queues, where that is remembered. */
+  readonly trace: Trace | undefined
   /** Entries that left since the process started, by kind of queue and reason. */
   departures(): Departures
 }
@@ -72,6 +77,7 @@ export function durableQueues(options: Partial<DurableQueuesOptions> = {}): Plug
   let driver: Driver | undefined
   let engine: Engine | undefined
   let ordered: OrderedQueues | undefined
+  let trace: Trace | undefined
   /** What left the engines of stores that failed since. */
   let gone = newDepartures()
   const left = (): Departures =>
@@ -89,6 +95,9 @@ export function durableQueues(options: Partial<DurableQueuesOptions> = {}): Plug
         get ordered() {
           return ordered
         },
+        get trace() {
+          return trace
+        },
         departures: () => addDepartures(gone, left()),
       }
       api.share('durable-queues', offer)
@@ -97,19 +106,24 @@ export function durableQueues(options: Partial<DurableQueuesOptions> = {}): Plug
         gone = addDepartures(gone, left())
         ordered?.close()
         engine?.close()
-        engine = ordered = undefined
+        trace?.close()
+        engine = ordered = trace = undefined
         const { clock, log, random } = api
+        const remembered = options.trace ?? { retain_s: 0, max_bytes: 0 }
+        trace = remembered.retain_s > 0 ? new Trace(remembered, store, clock, log) : undefined
+        const traced = { trace: trace ?? null }
         const others: OrderedQueues[] = []
         const recoverOthers = async (e: Engine): Promise<void> => {
-          others.push(await openOrderedQueues({ store, clock, random, log, standard, takeId: () => e.takeQueueId() }))
+          others.push(await openOrderedQueues({ store, clock, random, log, standard, ...traced, takeId: () => e.takeQueueId() }))
         }
-        engine = await openEngine({ store, clock, log, recoverOthers })
+        engine = await openEngine({ store, clock, log, recoverOthers, ...traced })
         ordered = others[0] as OrderedQueues
         await driver.load(store)
         return new SessionMailboxes(engine, ordered, store, driver, limits)
       })
       api.onClose(() => {
         ordered?.close()
+        trace?.close()
         return engine?.close()
       })
     },
