@@ -157,7 +157,7 @@ test('a DISCONNECT that only servers may send, or of a reason that it does not h
     [packet.frame(0xf1, Buffer.alloc(0)), 0x81],
     [packet.connect({ protocol: 5 }), 0x82],
     [packet.frame(0xd0, Buffer.alloc(0)), 0x82],
-    [packet.frame(0xc0, Buffer.from([0])), 0x82],
+    [packet.frame(0xc0, Buffer.from([0])), 0x81],
     [Buffer.from([0xc0, 0x80, 0x00]), 0x81],
     [Buffer.from([0x30, 0xff, 0xff, 0xff, 0x7f]), 0x95],
   ] as const) {
