@@ -3,6 +3,7 @@ import { both, client, type Statement, server, testsOf } from './statement.js'
 
 const auth = testsOf('test/conformance/five-auth.test.ts')
 const connect = testsOf('test/conformance/five-connect.test.ts')
+const listener = testsOf('test/listener-websocket.test.ts')
 const malformed = testsOf('test/conformance/five-malformed.test.ts')
 const mqttjs = testsOf('test/clients/mqttjs.test.ts')
 const publish = testsOf('test/conformance/five-publish.test.ts')
@@ -10,7 +11,7 @@ const qos = testsOf('test/conformance/five-qos.test.ts')
 const session = testsOf('test/conformance/five-session.test.ts')
 const shared = testsOf('test/conformance/five-shared.test.ts')
 const subscribe = testsOf('test/conformance/five-subscribe.test.ts')
-const websocket = testsOf('test/listener-websocket.test.ts')
+const websocket = testsOf('test/conformance/five-websocket.test.ts')
 
 export const behaviourStatements: readonly Statement[] = [
   both(
@@ -284,17 +285,20 @@ export const behaviourStatements: readonly Statement[] = [
   both(
     '6.0.0-1',
     'MQTT over WebSocket uses binary frames; others close the connection.',
-    websocket('an MQTT connection over WebSocket > closes on a text frame'),
+    websocket('a text frame closes the connection'),
+    listener('an MQTT connection over WebSocket > closes on a text frame'),
   ),
   both(
     '6.0.0-2',
     'Packets do not end where frames end.',
-    websocket('an MQTT connection over WebSocket > takes packets cut anywhere'),
+    websocket('packets may be cut anywhere, and many may share a frame; the subprotocol is mqtt'),
+    listener('an MQTT connection over WebSocket > takes packets cut anywhere'),
   ),
   client('6.0.0-3', 'A client offers the subprotocol mqtt.'),
   server(
     '6.0.0-4',
     'The server selects the subprotocol mqtt.',
-    websocket('the WebSocket upgrade > selects the subprotocol mqtt when it is offered'),
+    websocket('packets may be cut anywhere, and many may share a frame; the subprotocol is mqtt'),
+    listener('the WebSocket upgrade > selects the subprotocol mqtt when it is offered'),
   ),
 ]
