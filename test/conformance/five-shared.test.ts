@@ -136,6 +136,63 @@ describe('a group', () => {
   })
 })
 
+describe('the limits of a member', () => {
+  test('Receive Maximum counts shared deliveries and its own together', async () => {
+    for (const qos of [1, 2] as const) {
+      const client = await on(`limited-${qos}`, { properties: { receiveMaximum: 2 } })
+      expect(await client.subscribe([`$share/limit/shared/${qos}`, qos], [`own/${qos}`, qos])).toEqual([qos, qos])
+      for (const text of numbers(3)) {
+        await say(`shared/${qos}`, `s${text}`, qos)
+        await say(`own/${qos}`, `o${text}`, qos)
+      }
+      const got: string[] = []
+      while (got.length < 6) {
+        const now = await publishes(client)
+        expect(now.length).toBeGreaterThan(0)
+        expect(now.length).toBeLessThanOrEqual(2)
+        got.push(...payloads(now))
+        for (const { id } of now)
+          if (qos === 1) client.send(packet.puback(id))
+          else {
+            client.send(packet.pubrec(id))
+            await client.expect(T.PUBREL)
+            client.send(packet.pubcomp(id))
+          }
+      }
+      expect(got.filter((text) => text.startsWith('s'))).toEqual(['s0', 's1', 's2'])
+      expect(got.filter((text) => text.startsWith('o'))).toEqual(['o0', 'o1', 'o2'])
+      expect(await publishes(client)).toEqual([])
+      await client.disconnect()
+    }
+  })
+
+  test('a message that is too large for it does not stop the group', async () => {
+    for (const qos of [0, 1, 2] as const) {
+      const client = await member(`small-${qos}`, `$share/small/small/${qos}`, qos, {
+        auto_ack: true,
+        properties: { maximumPacketSize: 60 },
+      })
+      await say(`small/${qos}`, 'x'.repeat(100), qos)
+      await say(`small/${qos}`, 'fits', qos)
+      expect(payloads([await client.expect(T.PUBLISH)])).toEqual(['fits'])
+      expect(await publishes(client)).toEqual([])
+      await client.disconnect()
+    }
+  })
+
+  test('Retain As Published is that of the member who gets it', async () => {
+    for (const asPublished of [false, true]) {
+      const client = await member('flagged', '$share/flag/flagged', options({ qos: 2, asPublished }), { auto_ack: true })
+      for (const qos of [0, 1, 2] as const) {
+        await publisher.publishAndWait('flagged', 'x', { qos, retain: true })
+        expect(await client.expect(T.PUBLISH)).toMatchObject({ qos, retain: asPublished, dup: false })
+      }
+      await client.unsubscribe('$share/flag/flagged')
+      await client.disconnect()
+    }
+  })
+})
+
 describe('the QoS of a shared delivery', () => {
   test('is the lower of the message and what its member was granted [MQTT-4.8.2-3]', async () => {
     const members = await Promise.all(

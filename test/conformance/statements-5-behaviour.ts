@@ -3,7 +3,7 @@ import { both, client, type Statement, server, testsOf } from './statement.js'
 
 const auth = testsOf('test/conformance/five-auth.test.ts')
 const connect = testsOf('test/conformance/five-connect.test.ts')
-const listener = testsOf('test/listener-websocket.test.ts')
+const upgrade = testsOf('test/listener-websocket.test.ts')
 const malformed = testsOf('test/conformance/five-malformed.test.ts')
 const mqttjs = testsOf('test/clients/mqttjs.test.ts')
 const publish = testsOf('test/conformance/five-publish.test.ts')
@@ -12,6 +12,7 @@ const session = testsOf('test/conformance/five-session.test.ts')
 const shared = testsOf('test/conformance/five-shared.test.ts')
 const subscribe = testsOf('test/conformance/five-subscribe.test.ts')
 const websocket = testsOf('test/conformance/five-websocket.test.ts')
+const everyVersion = testsOf('test/wire/qos.test.ts')
 
 export const behaviourStatements: readonly Statement[] = [
   both(
@@ -38,6 +39,7 @@ export const behaviourStatements: readonly Statement[] = [
     '4.3.2-1',
     'At QoS 1 the sender uses a free identifier for each new message.',
     qos('to a subscriber > identifiers are not 0 and not in use; QoS 0 has none; nothing has DUP the first time'),
+    everyVersion('an identifier is not given out again while it is in use, all the way round'),
   ),
   both(
     '4.3.2-2',
@@ -286,19 +288,19 @@ export const behaviourStatements: readonly Statement[] = [
     '6.0.0-1',
     'MQTT over WebSocket uses binary frames; others close the connection.',
     websocket('a text frame closes the connection'),
-    listener('an MQTT connection over WebSocket > closes on a text frame'),
+    upgrade('an MQTT connection over WebSocket > closes on a text frame'),
   ),
   both(
     '6.0.0-2',
     'Packets do not end where frames end.',
     websocket('packets may be cut anywhere, and many may share a frame; the subprotocol is mqtt'),
-    listener('an MQTT connection over WebSocket > takes packets cut anywhere'),
+    upgrade('an MQTT connection over WebSocket > takes packets cut anywhere'),
   ),
   client('6.0.0-3', 'A client offers the subprotocol mqtt.'),
   server(
     '6.0.0-4',
     'The server selects the subprotocol mqtt.',
     websocket('packets may be cut anywhere, and many may share a frame; the subprotocol is mqtt'),
-    listener('the WebSocket upgrade > selects the subprotocol mqtt when it is offered'),
+    upgrade('the WebSocket upgrade > selects the subprotocol mqtt when it is offered'),
   ),
 ]

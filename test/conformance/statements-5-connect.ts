@@ -7,6 +7,7 @@ const publish = testsOf('test/conformance/five-publish.test.ts')
 const qos = testsOf('test/conformance/five-qos.test.ts')
 const session = testsOf('test/conformance/five-session.test.ts')
 const subscribe = testsOf('test/conformance/five-subscribe.test.ts')
+const everyVersion = testsOf('test/wire/qos.test.ts')
 
 export const connectStatements: readonly Statement[] = [
   both(
@@ -46,6 +47,7 @@ export const connectStatements: readonly Statement[] = [
     '2.2.1-4',
     'A server gives a new PUBLISH an identifier that is not 0 and not in use.',
     qos('to a subscriber > identifiers are not 0 and not in use; QoS 0 has none; nothing has DUP the first time'),
+    everyVersion('an identifier is not given out again while it is in use, all the way round'),
   ),
   both(
     '2.2.1-5',
