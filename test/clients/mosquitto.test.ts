@@ -126,4 +126,44 @@ describe.skipIf(missing)('mosquitto clients', () => {
       expect(await back.has(3)).toEqual(['m0', 'm1', 'm2'].map((m) => `work/${version}/x ${m}`))
     })
   }
+
+  test('MQTT 5: properties there and back, what is left of an expiry, a subscription identifier', async () => {
+    const format = '%t %q %p %C %R %D %F %E %P %S'
+    const wants = ['-D', 'subscribe', 'subscription-identifier', '77']
+    for (const qos of ['0', '1', '2']) {
+      const child = await sub(`five${qos}`, 1, '-V', '5', '-q', qos, '-t', 'five/+', '-F', format, ...wants)
+      const properties = [
+        ['content-type', 'text/plain'],
+        ['response-topic', 'answers'],
+        ['correlation-data', 'cd'],
+        ['payload-format-indicator', '1'],
+        ['message-expiry-interval', '3600'],
+        ['user-property', 'a', 'b'],
+      ].flatMap((property) => ['-D', 'publish', ...property])
+      for (const text of ['grüße', 'again']) {
+        await pub('-V', '5', '-q', qos, '-t', 'five/x', '-m', text, ...properties)
+      }
+      const lines = (await child.has(2)).map((line) => line.replace(/ 3(600|59\d) /, ' left '))
+      const rest = 'text/plain answers cd 1 left a:b 77'
+      expect(lines).toEqual([`five/x ${qos} grüße ${rest}`, `five/x ${qos} again ${rest}`])
+      await child.stop()
+    }
+  })
+
+  test('MQTT 5: a session that stays, and one that does not', async () => {
+    for (const [expiry_s, stays] of [
+      ['3600', true],
+      ['0', false],
+    ] as const) {
+      const id = `stay-${expiry_s}`
+      const args = ['-V', '5', '-c', '-x', expiry_s, '-q', '1', '-t', id]
+      await (await sub(id, 1, ...args)).stop()
+      while (isHere(id)) await new Promise((resolve) => setImmediate(resolve))
+      await pub('-V', '5', '-q', '1', '-t', id, '-m', 'meanwhile')
+      const back = await sub(id, 1, ...args)
+      await pub('-V', '5', '-q', '1', '-t', id, '-m', 'now')
+      expect(await back.has(stays ? 2 : 1)).toEqual(stays ? ['meanwhile', 'now'] : ['now'])
+      await back.stop()
+    }
+  })
 })

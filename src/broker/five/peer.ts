@@ -2,6 +2,7 @@
  * What a connection of MQTT 5 knows that one of 3.1.1 does not: the limits its client named, and the aliases that both sides have given out.
  * It ends with the connection.
  */
+import { PACKET_BYTES_MAX } from '../../core/limits.js'
 import { PUBACK, PUBCOMP, PUBREC, Reason } from '../../mqtt/constants.js'
 import type { Properties } from '../../mqtt/properties.js'
 import type { Topic } from '../../topics/interned.js'
@@ -31,6 +32,9 @@ export class OutAliases {
   }
 }
 
+/** More than any packet has: five bytes of header, then what four bytes can count. */
+const ANY_BYTES = PACKET_BYTES_MAX + 5
+
 export interface PeerLimits {
   /** Aliases that we keep for topics that the client names, and that we give out at most. */
   readonly aliases_max: number
@@ -50,7 +54,8 @@ export class Peer {
   private aliasesIn: (Topic | undefined)[] | null = null
 
   constructor(asked: Properties, { aliases_max }: PeerLimits) {
-    this.packetBytesMax = asked.maximumPacketSize ?? Number.POSITIVE_INFINITY
+    // A small integer: it is passed with each copy, and a large number would be an object then.
+    this.packetBytesMax = Math.min(asked.maximumPacketSize ?? ANY_BYTES, ANY_BYTES)
     this.wantsProblems = asked.requestProblemInformation === true
     this.askedExpiry_s = asked.sessionExpiryInterval ?? 0
     const out = Math.min(asked.topicAliasMaximum ?? 0, aliases_max)
