@@ -8,6 +8,7 @@ const root = fileURLToPath(new URL('..', import.meta.url))
 const expected = {
   'bridge.mjs': 'received 4 2 2 2',
   'library.mjs': 'the station got 4 messages',
+  'worker.mjs': 'shipped 100 orders; 10 tries failed, 0 were lost',
   'stats.mjs': 'at most 1 client',
 }
 const LIMIT_MS = 60_000

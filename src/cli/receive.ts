@@ -17,6 +17,13 @@ interface Flags extends ServerFlags {
   readonly leaseMs?: number
 }
 
+const GUIDE = `
+Without --json a message is its payload and a line end. With it, it is a line of JSON with all that is known of it.
+
+Printed is what a pipe or a file took. A reader that goes away, as head does, has not read all of it: say --max instead. To be sure that each message was worked on, use consume() of
+aqueduct/client, or queue receive and queue ack.
+`
+
 /** Messages in hand at once, and with `--no-ack` in all. */
 const TOGETHER = 64
 const KEPT_MAX = 1000
@@ -28,10 +35,7 @@ export function addReceive(program: Command, world: World): void {
     .option('--idle-ms <ms>', 'end when none came for so long; exit code 3 when there was none at all', whole)
     .option('--lease-ms <ms>', 'how long a message is ours when this program dies (default: 30000)', whole)
     .option('--no-ack', `print up to ${KEPT_MAX} messages, keep them from others meanwhile, and give all of them back at the end`)
-    .addHelpText(
-      'after',
-      '\nWithout --json a message is its payload and a line end. With it, it is a line of JSON with all that is known of it.\n',
-    )
+    .addHelpText('after', GUIDE)
     .action(async (queue: string, flags: Flags) => {
       const c = new Context(world, flags)
       // A queue that is not there, or a server, is told at once; later a server may go and come again.

@@ -3,6 +3,9 @@ import { type Http, part } from './http.js'
 import { allOf } from './lists.js'
 import type { BoxedShape, BridgeShape, Payload, SessionDetail, SessionShape, TraceShape } from './shapes.js'
 
+/** A trace reads the index of every queue. */
+const SEARCH_MS = 600_000
+
 export class BridgeApi {
   private readonly http: Http
 
@@ -85,6 +88,6 @@ export class MessageApi {
 
   /** Where a message is, or went. */
   async trace(id: string): Promise<TraceShape> {
-    return (await this.http.call<TraceShape>('GET', `/v1/messages/${part(id)}`)).body
+    return (await this.http.call<TraceShape>('GET', `/v1/messages/${part(id)}`, { limit_ms: SEARCH_MS })).body
   }
 }

@@ -114,7 +114,27 @@ export interface BoxedShape extends Payload {
 
 export interface TraceShape {
   readonly id: string
-  readonly [field: string]: unknown
+  readonly topic: string | null
+  readonly accepted_at: number | null
+  /** Queues that hold it now. */
+  readonly queues: readonly {
+    readonly queue: string
+    readonly kind: string
+    readonly state: string
+    readonly attempts: number
+    readonly until: number | null
+    readonly holder: string | null
+  }[]
+  /** How it left others. */
+  readonly left: readonly {
+    readonly queue: string
+    readonly kind: string
+    readonly reason: string
+    readonly at: number
+    readonly attempts: number
+  }[]
+  /** False when not all of the queues were searched. */
+  readonly complete: boolean
 }
 
 export interface SettledShape {
