@@ -220,6 +220,20 @@ describe('a broker that was down', () => {
     }
   })
 
+  test('takes back at once what a process that died held and had not published', async () => {
+    await dev.publishAndWait('$delayed/5/a', '1', { qos: 1 })
+    const queue = b.queues.ordered?.internal('$delayed')
+    if (queue === undefined) throw new Error('there is no queue of delayed messages')
+    // As while a message is being read from the disk: handed out, and that is stored.
+    queue.onReady = null
+    b.clock.advance(5_000)
+    expect(queue.lease(9)).toHaveLength(1)
+    await queue.committed()
+    await startAgain('crash')
+    expect(await delivered(reader)).toEqual(['a 1 q1'])
+    expect(waiting()).toBe(0)
+  })
+
   test('goes on after a store that failed, with what had been handed out at once', async () => {
     for (const text of ['1', '2']) await dev.publishAndWait('$delayed/5/a', text, { qos: 1 })
     b.disk.failing = true
