@@ -223,3 +223,23 @@ describe('aqueduct session', () => {
     for (const name of ['.', '..', '']) expect(await words('session', 'show', name)).toMatchObject({ code: 1, out: '' })
   })
 })
+
+describe('aqueduct trace', () => {
+  it('tells which queues hold a message, and who', async () => {
+    await app.queues.put('traced')
+    const client = await MqttClient.connect(app.mqttPort, { client_id: 'tracer', clean: false })
+    await client.subscribe(['traced/#', 1])
+    client.destroy()
+    await words('bridge', 'put', 'traced', 'traced/#', 'traced')
+    const [{ id }] = (await aqueduct('publish traced/a x --json')).json
+    const [found] = (await aqueduct(`trace ${id} --json`)).json
+    expect(found).toMatchObject({ id, topic: 'traced/a', complete: true })
+    expect(found.queues.map((q: { queue: string }) => q.queue).sort()).toEqual(['traced', 'tracer'])
+    const { out, code } = await aqueduct(`trace ${id}`)
+    expect(code).toBe(0)
+    expect(out).toMatch(/^topic +traced\/a$/m)
+    expect(out).toMatch(/^traced +pull +ready +0/m)
+    expect(await aqueduct('trace ffffffffffff')).toMatchObject({ code: 3, out: '' })
+    expect(await aqueduct('trace nonsense')).toMatchObject({ out: '' })
+  })
+})

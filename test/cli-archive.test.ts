@@ -50,7 +50,7 @@ describe('an export', () => {
     await app.queues.send('from', [
       { body: 'second', key: 'k' },
       { body: Buffer.from([0xff, 0, 10]), topic: 'a/b', ttl_s: 1000 },
-      { body: 'first', priority: 1 },
+      { body: 'first', priority: 1, tag: 'urgent' },
       { body: 'later', delay_ms: 600_000 },
       { body: 'behind', key: 'k' },
       { body: 'line\nline "\u2028' },
@@ -70,6 +70,7 @@ describe('an export', () => {
     expect(later?.until).toBeGreaterThan(Date.now() + 500_000)
     const [timed] = is?.filter((m) => m.topic === 'a/b') ?? []
     expect(timed?.expires_at).toBeLessThanOrEqual(Date.now() + 1_001_000)
+    expect(is?.[0]).toMatchObject({ priority: 1, tag: 'urgent' })
     expect(timed?.body.equals(Buffer.from([0xff, 0, 10]))).toBe(true)
   })
 

@@ -63,12 +63,13 @@ export function parseLine(bytes: Buffer, number: number): Line {
   const { body, encoding = 'text' } = given
   if (typeof body !== 'string') throw wrong(number, 'has no body')
   if (encoding !== 'text' && encoding !== 'base64') throw wrong(number, 'has an encoding that is neither text nor base64')
-  const [key, topic, id] = [text(given, 'key', number), text(given, 'topic', number), text(given, 'id', number)]
+  const [key, tag, topic, id] = ['key', 'tag', 'topic', 'id'].map((name) => text(given, name, number))
   const priority = whole(given, 'priority', number)
   const message: NewMessage = {
     body,
     encoding,
     ...(key === undefined ? {} : { key }),
+    ...(tag === undefined ? {} : { tag }),
     ...(topic === undefined ? {} : { topic }),
     ...(priority === undefined ? {} : { priority }),
   }

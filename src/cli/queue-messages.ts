@@ -10,6 +10,7 @@ import { printable } from './text.js'
 
 interface SendFlags extends ServerFlags {
   readonly key?: string
+  readonly tag?: string
   readonly priority?: number
   readonly delayMs?: number
   readonly dedupId?: string
@@ -30,6 +31,7 @@ export function addQueueMessages(queue: Command, world: World): void {
     .argument('<queue>')
     .argument('[payload]', PAYLOAD_HELP)
     .option('--key <text>', 'which messages belong together in fifo and last_value queues')
+    .option('--tag <text>', 'a word that receivers may choose by')
     .option('--priority <n>', '1 goes first, 16 last (default: 8)', whole)
     .option('--delay-ms <ms>', 'how long it waits before it can be received', whole)
     .option('--dedup-id <text>', 'an id that was sent a short time ago is not stored again')
@@ -92,9 +94,10 @@ export function addQueueMessages(queue: Command, world: World): void {
     })
 }
 
-function attributesOf({ key, priority, delayMs, dedupId, ttlS, topic }: SendFlags): Omit<NewMessage, 'body' | 'encoding'> {
+function attributesOf({ key, tag, priority, delayMs, dedupId, ttlS, topic }: SendFlags): Omit<NewMessage, 'body' | 'encoding'> {
   return {
     ...(key === undefined ? {} : { key }),
+    ...(tag === undefined ? {} : { tag }),
     ...(priority === undefined ? {} : { priority }),
     ...(delayMs === undefined ? {} : { delay_ms: delayMs }),
     ...(dedupId === undefined ? {} : { dedup_id: dedupId }),

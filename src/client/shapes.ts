@@ -17,6 +17,7 @@ export interface Payload {
 
 export interface NewMessage extends Payload {
   readonly key?: string
+  readonly tag?: string
   readonly priority?: number
   readonly delay_ms?: number
   readonly dedup_id?: string

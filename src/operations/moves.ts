@@ -39,6 +39,8 @@ export interface Seen {
   readonly attempts: number
   /** Empty for none. */
   readonly key: string
+  /** Empty for none. */
+  readonly tag: string
   readonly priority: number
   readonly accepted_at: number
   readonly expires_at: number | null
@@ -194,6 +196,7 @@ function seenOf(p: Peeked, nameOf: (id: number) => string | null): Seen {
     body: payloadOf(message),
     attempts: p.attempts,
     key: p.key,
+    tag: p.tag,
     priority: p.priority,
     accepted_at: p.acceptedAt,
     expires_at: p.expiresAt === 0 ? null : p.expiresAt,

@@ -31,6 +31,7 @@ const seen = z
     encoding,
     attempts: count('Hand-outs so far.'),
     key: z.string().optional(),
+    tag: z.string().optional(),
     priority: z.int().min(PRIORITY_MIN).max(PRIORITY_MAX),
     accepted_at: moment('When it was stored'),
     expires_at: moment('When it is thrown away').optional(),
@@ -124,11 +125,12 @@ export function moveRoutes({ queues }: Operations): Route[] {
   ]
 }
 
-function showSeen({ body, key, expires_at, until, origin, died_at, ...m }: Seen): object {
+function showSeen({ body, key, tag, expires_at, until, origin, died_at, ...m }: Seen): object {
   return {
     ...m,
     ...encode(body),
     ...(key === '' ? {} : { key }),
+    ...(tag === '' ? {} : { tag }),
     ...(expires_at === null ? {} : { expires_at }),
     ...(until === null ? {} : { until }),
     ...(origin === null ? {} : { origin }),
