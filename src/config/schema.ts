@@ -103,7 +103,8 @@ export const table = {
       whole(1, PACKET_ID_MAX),
       1000,
       'messages',
-      'QoS 2 messages that one client may have begun and not completed; one more closes its connection.',
+      'QoS 2 messages that one client may have begun and not completed; one more closes its connection. MQTT 5 clients are told it as ' +
+        'Receive Maximum, which counts QoS 1 as well.',
     ),
     max_packet_bytes: row(
       size(KIB, PACKET_BYTES_MAX),
