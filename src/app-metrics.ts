@@ -3,7 +3,7 @@ import type { Broker } from './broker/broker.js'
 import type { Clock } from './core/clock.js'
 import { createMetrics } from './metrics/metrics.js'
 import type { Counters, MetricsText } from './metrics/registry.js'
-import type { DepartureCount } from './metrics/stats.js'
+import type { DepartureCount, QueueTotals } from './metrics/stats.js'
 import type { Bridges, DelayedMessages } from './plugins/bridge/index.js'
 import type { Consumers } from './plugins/consumers/index.js'
 import type { DurableQueues } from './plugins/durable-queues/index.js'
@@ -25,7 +25,7 @@ export function metricsOf(broker: Broker, standing: Standing, clock: Clock): Met
       store: standing,
       ...(delayed === undefined ? {} : { delayed: () => delayed.waiting }),
       ...(bridges === undefined ? {} : { bridge: bridges.totals, bridgeRules: () => bridges.size }),
-      ...(queues === undefined ? {} : { departures: () => departuresOf(queues) }),
+      ...(queues === undefined ? {} : { departures: () => departuresOf(queues), queues: () => totalsOf(queues) }),
     },
     clock,
   )
@@ -53,4 +53,8 @@ function* departuresOf(queues: DurableQueues): Iterable<DepartureCount> {
   for (const [kind, reasons] of Object.entries(queues.departures())) {
     for (const [reason, count] of Object.entries(reasons)) yield { kind, reason, count }
   }
+}
+
+function* totalsOf(queues: DurableQueues): Iterable<QueueTotals> {
+  for (const [kind, totals] of Object.entries(queues.ordered?.totals.byKind ?? {})) yield { kind, ...totals }
 }

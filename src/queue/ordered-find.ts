@@ -43,7 +43,7 @@ export async function findEntries(queues: OrderedQueues, w: Sweeping, seq: numbe
   if (queues.holds.of(Math.floor(seq / EXTENT_SEQUENCES)) === 0) return { entries, complete: true }
   await w.committed()
   let left = rows_max
-  for (const queue of [...queues.all()]) {
+  for (const queue of [...queues.every()]) {
     const s = queue.state
     for (const [cls, state] of CLASSES) {
       if (s.deleted || countOf(queue, cls) === 0) continue

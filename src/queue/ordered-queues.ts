@@ -37,6 +37,7 @@ import { makeRoom } from './ordered-room.js'
 import { definitionKey, encodeHead, headKey } from './ordered-rows.js'
 import { type Effects, OrderedState } from './ordered-state.js'
 import { type Sweeping, sweepDeleted, sweepIds, sweepPurged, sweepRetained } from './ordered-sweep.js'
+import { Totals } from './ordered-totals.js'
 import type { WindowSizes } from './ordered-window.js'
 import type { Departure } from './queue.js'
 import { NonceSource } from './receipt.js'
@@ -76,6 +77,8 @@ export class OrderedQueues implements Effects {
   /** Entries that left since the store was opened, by kind of queue and reason. Session and group stay 0. */
   readonly departures: Departures = newDepartures()
   readonly holds: Holds
+  /** What waits in all queues of a kind, as of the last commit that was begun. */
+  readonly totals = new Totals()
   /** What a new pull queue has where nothing is said. */
   readonly standard: QueueAttributes
   /** Remembers departures; null: nobody does. */
@@ -198,6 +201,11 @@ export class OrderedQueues implements Effects {
     return this.get(name) ?? this.create(name, 'dead', { retention_s: DEAD_RETENTION_S, ...attributes })
   }
 
+  /** All of them, `internal` ones too. */
+  every(): Iterable<OrderedQueue> {
+    return this.byIdMap.values()
+  }
+
   /** The `internal` queue of this name: a plugin's own, in no list. */
   internal(name: string): OrderedQueue | undefined {
     return this.internals.get(name)
@@ -238,6 +246,7 @@ export class OrderedQueues implements Effects {
     const named = kind === 'internal' ? this.internals : this.byNameMap
     named.set(name, queue)
     this.byIdMap.set(state.id, queue)
+    this.totals.update(state, kind)
     return queue
   }
 
@@ -325,6 +334,7 @@ export class OrderedQueues implements Effects {
       this.flight = states
       for (const s of states) {
         s.dirty = false
+        this.totals.update(s)
         put(headKey(s.id), encodeHead(headOf(s)))
       }
       this.holds.seal(put, del)

@@ -56,7 +56,7 @@ const REASONS: readonly Departure[] = [
   'replaced',
   'redriven',
 ]
-const KINDS: readonly QueueKind[] = ['session', 'group', 'pull', 'dead']
+const KINDS: readonly QueueKind[] = ['session', 'group', 'pull', 'dead', 'internal']
 
 export class Trace {
   private readonly o: TraceOptions

@@ -180,3 +180,42 @@ describe('the list', () => {
     expect(await api.refused('GET', `/v1/queues${query}`)).toEqual({ status: 400, code: 'attribute_invalid', message })
   })
 })
+
+describe('metrics', () => {
+  it('say what waits in all queues of a kind', async () => {
+    const other = await startTestApp()
+    const client = new ApiClient(other.httpPort)
+    const lines = async (): Promise<string[]> => {
+      const { body } = await client.call('GET', '/metrics')
+      return (body as string).split('\n').filter((line) => /^aqueduct_queue(s|_entries|_bytes)\{/.test(line))
+    }
+    await client.put('m.a', { max_attempts: 1 })
+    await client.put('m.b')
+    await client.send('m.a', 'one', 'two')
+    await client.send('m.b', { body: 'later', delay_ms: 60_000 }, 'now')
+    const [one] = await client.receive('m.a')
+    expect(await lines()).toEqual(
+      expect.arrayContaining([
+        'aqueduct_queues{kind="pull"} 2',
+        'aqueduct_queues{kind="dead"} 0',
+        'aqueduct_queue_entries{kind="pull",state="ready"} 2',
+        'aqueduct_queue_entries{kind="pull",state="leased"} 1',
+        'aqueduct_queue_entries{kind="pull",state="delayed"} 1',
+      ]),
+    )
+    await client.settle('m.a', 'nack', [one.receipt])
+    await client.call('DELETE', '/v1/queues/m.b')
+    expect(await lines()).toEqual(
+      expect.arrayContaining([
+        'aqueduct_queues{kind="pull"} 1',
+        'aqueduct_queues{kind="dead"} 1',
+        'aqueduct_queue_entries{kind="pull",state="ready"} 1',
+        'aqueduct_queue_entries{kind="pull",state="leased"} 0',
+        'aqueduct_queue_entries{kind="pull",state="delayed"} 0',
+        'aqueduct_queue_entries{kind="dead",state="ready"} 1',
+        `aqueduct_queue_bytes{kind="pull"} ${4 + '$queue/m.a'.length + 3}`,
+      ]),
+    )
+    await other.close()
+  })
+})

@@ -4,7 +4,7 @@ import { z } from './fields.js'
 import { type Route, route } from './route.js'
 import { count, moment } from './shapes.js'
 
-const KINDS = ['session', 'group', 'pull', 'dead'] as const
+const KINDS = ['session', 'group', 'pull', 'dead', 'internal'] as const
 const REASONS = [
   'acked',
   'expired',
@@ -29,7 +29,7 @@ const trace = z
       .array(
         z.strictObject({
           queue,
-          kind: z.enum(KINDS),
+          kind: z.enum(KINDS).describe('`internal`: it waits for its moment under `$delayed`.'),
           state: z.enum(['ready', 'behind', 'delayed', 'leased', 'retained']),
           attempts: count('Hand-outs so far.'),
           until: moment('When it can be received, its lease ends, or it was acknowledged').nullable(),
