@@ -76,7 +76,7 @@ export async function peek(q: OrderedQueue, log: MessageLog, w: Sweeping, o: Pee
     const see = (row: OrderedEntry, scan: Scan): boolean => {
       if (found.length >= o.limit) return false
       const e = s.current(row, scan)
-      if (e === undefined || (e.expiresAt !== 0 && e.expiresAt <= w.now() && cls !== RETAINED)) return true
+      if (e === undefined || (e.expiresAt !== 0 && e.expiresAt <= w.now() && cls !== RETAINED && cls !== LEASED)) return true
       const at = { cls, rank: row.rank, slot: row.slot }
       found.push({ e, state, until: cls === DELAYED ? e.due : cls === LEASED ? e.until : 0, at })
       return found.length < o.limit

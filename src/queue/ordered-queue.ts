@@ -227,18 +227,27 @@ export class OrderedQueue implements Due {
 
   /** Room for all of a batch that are no duplicates, of each other neither. */
   private roomFor(messages: readonly OutgoingMessage[], now: number): boolean {
+    const { dedup_window_s, last_value } = this.attributes
     const ids = new Set<string>()
+    const keys = new Map<string, number>()
     let count = 0
     let bytes = 0
-    for (const { dedup_id: id = '', view } of messages) {
-      if (id !== '' && this.attributes.dedup_window_s > 0) {
+    let replacing = 0
+    for (const { dedup_id: id = '', key = '', view } of messages) {
+      if (id !== '' && dedup_window_s > 0) {
         if (ids.has(id) || decide.knownId(this.state, id, now) !== 0) continue
         ids.add(id)
       }
-      count++
-      bytes += messageBytes(view)
+      const size = messageBytes(view)
+      // It replaces one of this batch, and needs its own room for a moment only.
+      const before = last_value && key !== '' ? keys.get(key) : undefined
+      if (before !== undefined) replacing = Math.max(replacing, size)
+      else count++
+      const most = Math.max(size, before ?? 0)
+      bytes += most - (before ?? 0)
+      keys.set(key, most)
     }
-    return roomForAll(this.state, count, bytes)
+    return roomForAll(this.state, replacing > 0 ? count + 1 : count, bytes + replacing)
   }
 
   private admit(m: OutgoingMessage, now: number): SendResult {
