@@ -39,9 +39,12 @@ const shapes: fc.Arbitrary<Shape> = fc
     fifo: fc.boolean(),
     last_value: fc.boolean(),
     max_attempts: fc.constantFrom(0, 0, 1, 3),
-    limit: fc.constantFrom<'none' | QueueAttributes['overflow']>('none', 'none', 'reject', 'drop_oldest', 'drop_newest'),
+    limit: fc.constantFrom<'none' | 'reject' | 'drop_newest'>('none', 'none', 'reject', 'drop_newest'),
     ttl: fc.boolean(),
   })
+  // A newer message of a key that expires behind a leased one still replaces it when that comes back: the model has forgotten it by then.
+  // What `drop_oldest` drops depends, after a restart, on what is in memory: `ordered-model.test.ts` has it where that is known.
+  .filter(({ last_value, ttl }) => !(last_value && ttl))
   .map(({ limit, ttl, ...rest }) => ({
     attributes: {
       ...rest,
@@ -120,6 +123,8 @@ class Runner {
       }
       await r.drain()
     } finally {
+      r.server.disk.holding = false
+      while (r.server.disk.step());
       await r.server.close()
     }
     return list.length
@@ -256,8 +261,11 @@ class Runner {
     )
     if (answer.status === 409) {
       expect(answer.body.error.code).toBe('queue_full')
-      // A batch that might not fit beside what cannot be dropped is refused, too.
-      if (!wanted.includes('refused')) expect([model.a.overflow, texts.length > 1]).toEqual(['drop_oldest', true])
+      // A batch is refused, too, when it might find the queue full before it replaces what it replaces.
+      if (!wanted.includes('refused')) {
+        expect(texts.length).toBeGreaterThan(1)
+        expect(model.a.last_value).toBe(true)
+      }
       return
     }
     expect(answer.status).toBe(201)
@@ -300,8 +308,8 @@ class Runner {
       status = s
     })
     while (status === undefined && this.server.disk.waiting === waiting) await new Promise((resolve) => setImmediate(resolve))
-    // Refused: nothing was written. Else it waits for the disk, and nobody was told anything.
-    if (status !== undefined) expect(status).toBe(409)
+    // Refused or dropped: nothing was written. Else it waits for the disk, and nobody was told anything.
+    if (status !== undefined) expect(status).toBe(model.a.overflow === 'drop_newest' ? 201 : 409)
     await this.server.die(applied)
     expect(await answer).toBe(status ?? 0)
     this.server = await startClockedApi({}, this.server)
@@ -342,7 +350,7 @@ describe('the API behaves as its model', () => {
       fc.asyncProperty(shapes, commands, async (shape, list) => {
         applied += await Runner.run(shape, list)
       }),
-      { numRuns: RUNS },
+      { numRuns: RUNS, endOnFailure: true },
     )
     if (process.env.MODEL_RUNS !== undefined) console.info(`${applied} requests and other commands`)
   })

@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { App } from '../../src/app.js'
 import { ApiClient } from '../support/api-client.js'
-import { delivered, MqttClient, startTestApp, untilClosed } from '../support/broker.js'
+import { delivered, MqttClient, startTestApp, T, untilClosed } from '../support/broker.js'
 
 let app: App & { httpPort: number; mqttPort: number }
 let api: ApiClient
@@ -215,6 +215,32 @@ describe('sessions', () => {
     expect((await api.call('DELETE', '/v1/sessions/s.clean')).status).toBe(204)
     await gone
     expect((await api.refused('GET', '/v1/sessions/s.clean')).code).toBe('session_not_found')
+  })
+
+  it('get their dead letters back', async () => {
+    const other = await startTestApp({ retry: { max_attempts: 1 } })
+    const client = new ApiClient(other.httpPort)
+    const name = 'dev/1'
+    const path = `/v1/sessions/${encodeURIComponent(name)}`
+    // Handed out once and not acknowledged: the next connection finds it dead.
+    for (let i = 0; i < 2; i++) {
+      const device = await MqttClient.connect(other.mqttPort, { client_id: name, clean: false, auto_ack: false })
+      if (i === 0) {
+        await device.subscribe(['d/#', 1])
+        await client.call('POST', '/v1/publish', { topic: 'd/x', body: 'poison' })
+        await device.expect(T.PUBLISH)
+      } else await device.ping()
+      await device.disconnect()
+    }
+    expect((await client.call('GET', path)).body).toMatchObject({ waiting: 0, in_flight: 0, dead: 1 })
+    const dead = `/v1/queues/${encodeURIComponent(`$dead/session/${name}`)}`
+    expect((await client.call('GET', `${dead}/peek`)).body.messages).toMatchObject([{ topic: 'd/x', body: 'poison' }])
+    expect((await client.call('POST', `${path}/redrive`, {})).body).toEqual({ moved: 1, full: false })
+    expect((await client.call('GET', path)).body).toMatchObject({ waiting: 1, dead: 0 })
+    const back = await MqttClient.connect(other.mqttPort, { client_id: name, clean: false })
+    expect(await delivered(back)).toEqual(['d/x poison q1'])
+    await back.disconnect()
+    await other.close()
   })
 
   it('come in pages', async () => {
