@@ -37,6 +37,8 @@ export class Consumers {
       ack: (receipts) => queues.ack(queue, receipts),
       nack: (receipts, delay_ms) => queues.nack(queue, receipts, delay_ms),
       extend: (receipts, lease_ms) => queues.extend(queue, receipts, lease_ms),
+      // A receive that is left gives nothing away.
+      answers_within_ms: 0,
       // A store that failed is opened again; anything else is wrong with the request itself.
       passing: (error) => !(error instanceof AqueductError) || error.code === 'store_failed' || error.code === 'internal',
     }

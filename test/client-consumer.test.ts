@@ -364,6 +364,37 @@ describe('stop', () => {
     expect(consumer.counts).toMatchObject({ returned: 2, running: 0 })
   })
 
+  it('lets a request that has just begun answer, and gives back what it brings', async () => {
+    const { source, consumer, advance, handled, clock } = await consumerRig({ concurrency: 2 })
+    source.answers_within_ms = 1_000
+    await advance(400)
+    const stopped = consumer.stop({ within_ms: 0 })
+    await advance(599)
+    expect(source.receives[0]?.signal?.aborted).toBe(false)
+    await source.deliver(2)
+    await stopped
+    expect(handled).toEqual([])
+    expect(source.calls('nack')).toEqual(['r1 r2'])
+    expect(clock.pending).toBe(0)
+  })
+
+  it('leaves a request that waits', async () => {
+    const { source, consumer, advance, clock } = await consumerRig()
+    source.answers_within_ms = 1_000
+    await advance(400)
+    const stopped = consumer.stop()
+    await advance(599)
+    expect(source.receives[0]?.signal?.aborted).toBe(false)
+    await advance(1)
+    expect(source.receives[0]?.signal?.aborted).toBe(true)
+    await stopped
+    const other = await consumerRig()
+    other.source.answers_within_ms = 1_000
+    await other.advance(1_000)
+    await other.consumer.stop()
+    expect([clock.pending, other.clock.pending]).toEqual([0, 0])
+  })
+
   it('does not wait for a server that is away', async () => {
     const { source, handled, consumer, advance } = await consumerRig({ lease_ms: 60_000 })
     source.replies.ack = Array.from({ length: 100 }, away)

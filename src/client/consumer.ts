@@ -4,7 +4,7 @@
  * Always true: a message is acknowledged only after its handler has resolved, at most once with success, and never after its lease is known to be lost; no
  * more than `concurrency` messages are in hand; every message in hand is acknowledged, given back, or left to its lease.
  */
-import type { Clock } from '../core/clock.js'
+import type { Clock, Timer } from '../core/clock.js'
 import type { Random } from '../core/random.js'
 import { BackOff } from './back-off.js'
 import { type ConsumeOptions, type Filled, fill } from './consume-options.js'
@@ -81,6 +81,10 @@ class Loop implements Consumer {
   private readonly settling: Settling
   /** Aborted when no more is received. */
   private readonly stopping = new AbortController()
+  /** Aborted to leave a receive that is under way. */
+  private readonly leaving = new AbortController()
+  private receive_ms = 0
+  private received: Promise<void> = Promise.resolve()
   private stopped: Promise<void> | undefined
   private refusal: unknown
   /** When there was last something to do, on the uptime clock. */
@@ -121,7 +125,8 @@ class Loop implements Consumer {
   }
 
   private async run(): Promise<void> {
-    await this.receiving()
+    this.received = this.receiving()
+    await this.received
     // At its own end it waits for its handlers as long as they take; told to stop, or refused, it waits as long as a stop does.
     while (this.refusal === undefined && !this.stopping.signal.aborted && this.jobs.size > 0) await this.untilOver()
     await this.stop()
@@ -139,8 +144,9 @@ class Loop implements Consumer {
         continue
       }
       const began_ms = this.clock.uptime_ms()
+      this.receive_ms = began_ms
       try {
-        const messages = await this.source.receive({ max, wait_ms, lease_ms, signal })
+        const messages = await this.source.receive({ max, wait_ms, lease_ms, signal: this.leaving.signal })
         for (const message of messages) this.begin(message)
         const now = this.clock.uptime_ms()
         if (messages.length > 0) this.backOff.reset()
@@ -197,6 +203,7 @@ class Loop implements Consumer {
 
   private async finish(within_ms: number): Promise<void> {
     this.stopping.abort()
+    const leave = this.leave()
     let late = false
     const timer = this.clock.after(within_ms, () => {
       late = true
@@ -207,9 +214,22 @@ class Loop implements Consumer {
         job.abort(new Stopped('stopping', 'The consumer stops; the message was given back.'))
       }
     })
+    await this.received
+    leave.cancel()
     while (this.jobs.size > 0) await this.untilOver()
     if (!late) timer.cancel()
     this.leases.stop()
+  }
+
+  /**
+   * Ends the receive that is under way. One that has just begun may be about to answer, and what it brings would be nobody's until its lease is over: it is
+   * given the time to, and its messages go back unseen.
+   */
+  private leave(): Timer {
+    const left_ms = this.receive_ms + this.source.answers_within_ms - this.clock.uptime_ms()
+    const timer = this.clock.after(left_ms, () => this.leaving.abort())
+    if (left_ms <= 0) this.leaving.abort()
+    return timer
   }
 
   /** Resolves when a job is over. One caller at a time waits for room, another for the end: both are called. */

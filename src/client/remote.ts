@@ -5,6 +5,7 @@ import { bytesOf, type ReceivedShape, type SettledShape } from './shapes.js'
 import type { ReceiptResult, Received, Source } from './source.js'
 
 const SETTLE_LIMIT_MS = 10_000
+const ANSWERS_WITHIN_MS = 1_000
 
 export function remoteSource(api: QueueApi, queue: string): Source {
   const results = ({ results: all }: SettledShape): ReceiptResult[] => all.map(({ ok }) => (ok ? 'ok' : 'receipt_invalid'))
@@ -19,6 +20,7 @@ export function remoteSource(api: QueueApi, queue: string): Source {
       const limit_ms = Math.min(SETTLE_LIMIT_MS, lease_ms / 4)
       return results(await api.settle(queue, 'extend', receipts, { lease_ms }, limit_ms))
     },
+    answers_within_ms: ANSWERS_WITHIN_MS,
     passing: (error) => error instanceof RequestError && error.passing,
   }
 }

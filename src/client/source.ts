@@ -34,6 +34,11 @@ export interface Source {
   ack(receipts: readonly string[]): Promise<readonly ReceiptResult[]>
   nack(receipts: readonly string[], delay_ms: number): Promise<readonly ReceiptResult[]>
   extend(receipts: readonly string[], lease_ms: number): Promise<readonly ReceiptResult[]>
+  /**
+   * How long after its beginning a receive may still be about to answer with messages. One that is older waits for some, and can be left without leaving a
+   * message behind.
+   */
+  readonly answers_within_ms: number
   /** True when the same call may work later. */
   passing(error: unknown): boolean
 }

@@ -28,6 +28,7 @@ export class FakeSource implements Source {
   /** Answers of these are held back until the test calls what is in `held`. */
   readonly holds = new Set<Verb>()
   readonly held: (() => void)[] = []
+  answers_within_ms = 0
   private waiting: { resolve: (m: Received[]) => void; reject: (e: unknown) => void } | undefined
   private count = 0
 
