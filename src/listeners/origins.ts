@@ -29,11 +29,15 @@ export function originRule(allowed: readonly string[], isOurs: HostRule = () => 
 export function hostRule(listensOn: string, allowed: readonly string[]): HostRule {
   if (allowed.includes('*') || !isLoopback(listensOn.includes(':') ? `[${listensOn}]` : listensOn)) return () => true
   const listed = new Set(allowed.map((text) => parseOrigin(text)?.hostname))
+  // Nearly every request has the same.
+  let last = ''
   return (host) => {
     // HTTP/1.0 has none, and neither has a page.
-    if (host === undefined || host === '') return true
+    if (host === undefined || host === '' || host === last) return true
     const hostname = parseOrigin(`http://${host}`)?.hostname
-    return hostname !== undefined && (isLoopback(hostname) || isAddress(hostname) || listed.has(hostname))
+    if (hostname === undefined || !(isLoopback(hostname) || isAddress(hostname) || listed.has(hostname))) return false
+    last = host
+    return true
   }
 }
 
