@@ -75,6 +75,9 @@ export class Engine implements Admission, PlainHost, Contributor, HeadWriter {
   private message: MessageView | undefined
   private copy: MessageView | undefined
   private lastingCopyOfOpen: MessageView | undefined
+  /** Some queue keeps the open message for long; one kept the message before. */
+  private waitsLong = false
+  private waitedLong = false
   private readonly soon = SlabCopies.soon()
   private readonly lasting = SlabCopies.lasting()
   private stored = false
@@ -122,6 +125,8 @@ export class Engine implements Admission, PlainHost, Contributor, HeadWriter {
     this.message = message
     this.copy = undefined
     this.lastingCopyOfOpen = undefined
+    this.waitedLong = this.waitsLong
+    this.waitsLong = false
     this.stored = false
     this.log.begin(message)
   }
@@ -138,13 +143,20 @@ export class Engine implements Admission, PlainHost, Contributor, HeadWriter {
     }
     const q = queue as VolatileQueue
     if (!q.admits(bytes)) return false
-    q.push(q.waiting < SHARED_WAITING_MAX ? this.sharedCopy(message) : this.lastingCopy(message), bytes, flags, extra)
+    if (q.waiting < SHARED_WAITING_MAX) q.push(this.sharedCopy(message), bytes, flags, extra)
+    else {
+      this.waitsLong = true
+      q.push(this.lastingCopy(message), bytes, flags, extra)
+    }
     return true
   }
 
-  /** One copy for all queues in which the open message leaves soon. */
+  /**
+   * One copy for all queues in which the open message leaves soon; the lasting one where there is one anyway, as there most likely is when the message
+   * before had one: a consumer that does not read must not cost the others a second copy.
+   */
   private sharedCopy(message: MessageView): MessageView {
-    this.copy ??= this.soon.copy(message)
+    this.copy ??= this.waitedLong ? this.lastingCopy(message) : this.soon.copy(message)
     return this.copy
   }
 
