@@ -313,10 +313,12 @@ describe('tidying', () => {
       letGo = resolve
     })
     const scan = held.scan.bind(held)
+    let reads = 0
     held.scan = async function* (range, options) {
       const rows: Row[] = []
       for await (const row of scan(range, options)) rows.push(row)
-      if (range.gte.toString('latin1', 0, 1) === 'M') await gate
+      // The reader's own: the tidier's comes behind it.
+      if (range.gte.toString('latin1', 0, 1) === 'M' && reads++ === 0) await gate
       yield* rows
     }
     const loading = again.store.messages.load(1)

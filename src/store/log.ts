@@ -81,7 +81,15 @@ export class MessageLog implements Contributor {
     this.checkpoint.lastCommit = o.recovered.checkpointCommit
     this.reader = new LogReader(o.disk, this.extents, this.cache)
     const { disk, journal, log } = o
-    this.tidier = new Tidier({ disk, journal, extents: this.extents, reader: this.reader, checkpoint: this.checkpoint, log })
+    this.tidier = new Tidier({
+      disk,
+      journal,
+      extents: this.extents,
+      reader: this.reader,
+      checkpoint: this.checkpoint,
+      log,
+      clock: o.clock,
+    })
     journal.contribute(this)
   }
 
@@ -217,7 +225,7 @@ export class MessageLog implements Contributor {
   /** Called about once a second: what has nothing to do with a single message. */
   tick(): void {
     this.checkpoint.tick()
-    if (this.checkpoint.enabled) void this.tidier.run(this.extent?.id ?? extentOf(this.next))
+    if (this.checkpoint.enabled) void this.tidier.run(this.extent?.id ?? extentOf(this.next), false, true)
   }
 
   /** All holders have said (`retain`) what they still need. Before this nothing is deleted. */

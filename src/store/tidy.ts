@@ -8,6 +8,7 @@
  * Always true: a message is left out only when no plain queue needs it and the extent has no other holders; whatever a crash leaves is a
  * set of whole rows with the same messages.
  */
+import type { Clock } from '../core/clock.js'
 import { LOG_ROW_BYTES_MAX } from '../core/limits.js'
 import type { Log } from '../core/log.js'
 import type { Checkpoint } from './checkpoint.js'
@@ -26,6 +27,9 @@ const FRAGMENTS_MIN = 32
 const FRAGMENT_RATIO = 4
 /** Entry rows of one extent are held in memory while it is tidied; one with more bytes is left alone. */
 const EXTENT_BYTES_MAX = 64 * 1024 * 1024
+/** A run in the background rests after so many rows: an extent in one go held up acknowledgements for a tenth of a second. */
+const ROWS_PER_SLICE = 32
+const REST_MS = 10
 
 /** Does `queueId` still need the entry of `seq`? */
 export type Alive = (queueId: number, seq: number) => boolean
@@ -42,6 +46,7 @@ export interface TidierOptions {
   readonly reader: LogReader
   readonly checkpoint: Checkpoint
   readonly log: Log
+  readonly clock: Clock
 }
 
 export class Tidier {
@@ -52,6 +57,8 @@ export class Tidier {
   private writer: RowWriter | undefined
   private running: Promise<void> | undefined
   private closed = false
+  /** Ends the rest that is being taken. */
+  private wake: (() => void) | undefined
   /** Of the extent being tidied: what its rows hold afterwards. */
   private keptEntries = 0
   private entryAt = 0
@@ -61,10 +68,13 @@ export class Tidier {
     this.o = o
   }
 
-  /** Looks for extents to tidy, all but the one that grows (`current`); one run at a time. `eager` takes those that hardly need it, too. */
-  run(current: number, eager = false): Promise<void> {
+  /**
+   * Looks for extents to tidy, all but the one that grows (`current`); one run at a time. `eager` takes those that hardly need it, too; `rests`:
+   * it has all the time of the world, and commits come first.
+   */
+  run(current: number, eager = false, rests = false): Promise<void> {
     if (this.closed || this.o.journal.failed) return Promise.resolve()
-    this.running ??= this.tidyAll(current, eager)
+    this.running ??= this.tidyAll(current, eager, rests)
       .catch((error: unknown) => {
         if (!this.closed && !this.o.journal.failed) this.o.log.warn({ err: error }, 'tidying the store failed')
       })
@@ -76,19 +86,27 @@ export class Tidier {
 
   async close(): Promise<void> {
     this.closed = true
+    this.wake?.()
     await this.running
   }
 
-  private async tidyAll(current: number, eager: boolean): Promise<void> {
+  private async tidyAll(current: number, eager: boolean, rests: boolean): Promise<void> {
     const due = [...this.o.extents.all()].filter((e) => e.id < current && needsIt(e, eager))
     for (const extent of due) {
       if (this.closed) return
-      if (extent.live > 0) await this.tidy(extent)
+      if (extent.live > 0) await this.tidy(extent, rests)
     }
     this.writer = undefined
   }
 
-  private async tidy(extent: Extent): Promise<void> {
+  private rest(): Promise<void> {
+    return new Promise((resolve) => {
+      this.wake = resolve
+      this.o.clock.after(REST_MS, resolve)
+    })
+  }
+
+  private async tidy(extent: Extent, rests: boolean): Promise<void> {
     const rows: OldRow[] = []
     for await (const { firstSeq, row } of this.o.reader.entryRows(extent.firstSeq, extent.lastSeq))
       rows.push({ firstSeq, entry: row })
@@ -102,10 +120,11 @@ export class Tidier {
     this.entryAt = 0
     let first = 0
     let table = 0
-    for (let i = 0; i < rows.length; i++) {
-      const message = await this.o.disk.get(keys.messageRowKey(rows[i].firstSeq))
+    let i = 0
+    // In one pass and not row by row: at a low rate there are thousands, and each read of its own would go through the threads that commits need.
+    for await (const { key, value: message } of this.o.disk.scan(keys.messageRows(extent.firstSeq, extent.lastSeq + 1))) {
       if (this.closed || !this.stillThere(extent)) return this.abandon()
-      if (message === undefined) return this.abandon()
+      if (i === rows.length || keys.rowNumber(key) !== rows[i].firstSeq) return this.abandon()
       if (i > first && !this.fits(rows[i], message)) {
         table += (await this.emit(extent, rows, first, i, table)) ? 1 : 0
         if (this.closed || !this.stillThere(extent)) return
@@ -113,7 +132,10 @@ export class Tidier {
       }
       if (i === first) this.writer.start(rows[i].firstSeq)
       this.copy(rows[i], message, keep)
+      i++
+      if (rests && i % ROWS_PER_SLICE === 0) await this.rest()
     }
+    if (i < rows.length || this.closed || !this.stillThere(extent)) return this.abandon()
     await this.emit(extent, rows, first, rows.length, table)
     if (this.closed || !this.stillThere(extent)) return
     this.o.checkpoint.freed(extent.firstSeq, extent.lastSeq + 1, Math.max(0, extent.bytes - this.keptBytes))
