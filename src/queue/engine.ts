@@ -215,12 +215,6 @@ export class Engine implements Admission, PlainHost, Contributor, HeadWriter {
     if (this.names.get(key) === queue) this.names.delete(key)
   }
 
-  /** Stores changed limits of a durable queue in the open group. */
-  setLimits(queue: SessionQueue, limits: QueueLimits): void {
-    queue.limits = limits
-    if (queue instanceof PlainQueue) this.store.journal.put(queueKey(queue.id), definitionRow(queue))
-  }
-
   /** A durable queue by its id. */
   queue(id: number): SessionQueue | undefined {
     return this.byId.get(id)

@@ -3,7 +3,10 @@
  * in where entries live (a volatile queue in memory, a plain queue in the packed log, an ordered queue in index rows) and
  * behave alike. No wire words here.
  */
+import type { Departure } from '../core/queue-words.js'
 import type { MessageView } from '../store/message.js'
+
+export type { Departure, QueueKind } from '../core/queue-words.js'
 
 /** One message in one queue, handed out. Owned by the queue that leased it; give it back to that queue only. */
 export interface Entry {
@@ -20,21 +23,6 @@ export interface Entry {
   /** Hand-outs so far, this one included. */
   attempts: number
 }
-
-/** Why an entry left its queue. Each is counted, per queue kind and reason. */
-export type Departure =
-  | 'acked'
-  | 'expired'
-  | 'purged'
-  | 'dropped_oldest'
-  | 'dropped_newest'
-  | 'refused'
-  | 'dead'
-  | 'deleted'
-  /** By a newer one of its key (last value). */
-  | 'replaced'
-  /** Out of a dead-letter queue, home again. */
-  | 'redriven'
 
 export interface QueueCounts {
   readonly ready: number
@@ -84,9 +72,6 @@ export interface SessionQueue {
   /** Called when entries became ready and there were none before; set by the consumer, null when nobody consumes. */
   onReady: (() => void) | null
 }
-
-/** Kind of a queue, as stored. */
-export type QueueKind = 'session' | 'group' | 'pull' | 'dead' | 'internal'
 
 /** How a message enters queues: once, then one `append` per queue, all in the open commit group. */
 export interface Admission {

@@ -9,13 +9,13 @@
  */
 
 import { AqueductError } from '../core/errors.js'
+import { QUEUE_KINDS } from '../core/queue-words.js'
 import { getU16, getU32, getU48, putU16, putU32, putU48, U48_MAX } from '../store/bytes.js'
 import { metaKey } from '../store/keys.js'
 import type { Overflow, QueueKind, QueueLimits } from './queue.js'
 
 const VERSION = 1
 /** Order is stored: append only. */
-const KINDS: readonly QueueKind[] = ['session', 'group', 'pull', 'dead', 'internal']
 const OVERFLOWS: readonly Overflow[] = ['reject', 'drop_oldest', 'drop_newest']
 const DEFINITION_BYTES = 16
 const HEAD_BYTES = 13
@@ -42,7 +42,7 @@ export interface Definition {
 export function definitionRow(d: Definition): Buffer {
   const b = Buffer.alloc(DEFINITION_BYTES + Buffer.byteLength(d.name))
   b[0] = VERSION
-  b[1] = KINDS.indexOf(d.kind)
+  b[1] = QUEUE_KINDS.indexOf(d.kind)
   b[2] = OVERFLOWS.indexOf(d.limits.overflow)
   putU48(b, 4, Math.min(d.limits.max_messages, U48_MAX))
   putU48(b, 10, Math.min(d.limits.max_bytes, U48_MAX))
@@ -51,7 +51,7 @@ export function definitionRow(d: Definition): Buffer {
 }
 
 export function readDefinition(row: Buffer): Definition {
-  const kind = KINDS[row[1]]
+  const kind = QUEUE_KINDS[row[1]]
   const overflow = OVERFLOWS[row[2]]
   if (row[0] !== VERSION || kind === undefined || overflow === undefined) {
     throw new AqueductError(

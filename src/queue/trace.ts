@@ -7,6 +7,7 @@
  */
 import type { Clock, Timer } from '../core/clock.js'
 import type { Log } from '../core/log.js'
+import { DEPARTURES, QUEUE_KINDS } from '../core/queue-words.js'
 import { getU16, getU48, putU16, putU48 } from '../store/bytes.js'
 import type { Disk } from '../store/disk.js'
 import type { Journal } from '../store/journal.js'
@@ -43,21 +44,6 @@ const SWEEP_ROWS = 1_000
 const FOUND_MAX = 1_000
 const VERSION = 1
 
-/** Stored as numbers: the order never changes, new ones come last. */
-const REASONS: readonly Departure[] = [
-  'acked',
-  'expired',
-  'purged',
-  'dropped_oldest',
-  'dropped_newest',
-  'refused',
-  'dead',
-  'deleted',
-  'replaced',
-  'redriven',
-]
-const KINDS: readonly QueueKind[] = ['session', 'group', 'pull', 'dead', 'internal']
-
 export class Trace {
   private readonly o: TraceOptions
   private readonly disk: Disk
@@ -87,8 +73,8 @@ export class Trace {
     const name = Buffer.from(queue.name)
     const row = Buffer.allocUnsafe(11 + name.length)
     row[0] = VERSION
-    row[1] = KINDS.indexOf(queue.kind)
-    row[2] = REASONS.indexOf(why)
+    row[1] = QUEUE_KINDS.indexOf(queue.kind)
+    row[2] = DEPARTURES.indexOf(why)
     putU16(row, 3, Math.min(attempts, 0xffff))
     putU48(row, 5, at)
     name.copy(row, 11)
@@ -159,8 +145,8 @@ export class Trace {
 
 function decode(row: Buffer): Left | undefined {
   if (row.length < 11 || row[0] !== VERSION) return undefined
-  const kind = KINDS[row[1]]
-  const why = REASONS[row[2]]
+  const kind = QUEUE_KINDS[row[1]]
+  const why = DEPARTURES[row[2]]
   if (kind === undefined || why === undefined) return undefined
   return { queue: row.toString('utf8', 11), kind, why, at: getU48(row, 5), attempts: getU16(row, 3) }
 }

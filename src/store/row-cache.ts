@@ -46,10 +46,6 @@ export class RowCache {
     this.bytes -= cached.row.length + ROW_OVERHEAD_BYTES
   }
 
-  get heldBytes(): number {
-    return this.bytes
-  }
-
   private evict(keep: number): void {
     const first = this.rows.entries().next().value
     if (first === undefined) return

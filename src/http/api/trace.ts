@@ -1,22 +1,9 @@
 /** `/v1/messages/{id}`: where a message is, and how it left. */
+import { DEPARTURES, QUEUE_KINDS } from '../../core/queue-words.js'
 import type { Operations } from '../../operations/operations.js'
 import { z } from './fields.js'
 import { type Route, route } from './route.js'
 import { count, moment } from './shapes.js'
-
-const KINDS = ['session', 'group', 'pull', 'dead', 'internal'] as const
-const REASONS = [
-  'acked',
-  'expired',
-  'purged',
-  'dropped_oldest',
-  'dropped_newest',
-  'refused',
-  'dead',
-  'deleted',
-  'replaced',
-  'redriven',
-] as const
 
 const queue = z.string().describe('The name of a queue; for a session its client identifier.')
 
@@ -29,7 +16,7 @@ const trace = z
       .array(
         z.strictObject({
           queue,
-          kind: z.enum(KINDS).describe('`internal`: it waits for its moment under `$delayed`.'),
+          kind: z.enum(QUEUE_KINDS).describe('`internal`: it waits for its moment under `$delayed`.'),
           state: z.enum(['ready', 'behind', 'delayed', 'leased', 'retained']),
           attempts: count('Hand-outs so far.'),
           until: moment('When it can be received, its lease ends, or it was acknowledged').nullable(),
@@ -41,8 +28,8 @@ const trace = z
       .array(
         z.strictObject({
           queue,
-          kind: z.enum(KINDS),
-          reason: z.enum(REASONS),
+          kind: z.enum(QUEUE_KINDS),
+          reason: z.enum(DEPARTURES),
           at: moment('When'),
           attempts: count('Hand-outs until then.'),
         }),
