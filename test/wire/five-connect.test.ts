@@ -1,32 +1,7 @@
 /** CONNECT, CONNACK, DISCONNECT and AUTH of MQTT 5, byte by byte: what is promised, what is refused, and with which reason. */
-import { afterEach, expect, test } from 'vitest'
-import type { BrokerSettings } from '../../src/broker/settings.js'
-import {
-  type ClientOptions,
-  type ClockedBroker,
-  type ClockedOptions,
-  MqttClient,
-  openWith,
-  type Packet,
-  packet,
-  startClocked,
-  T,
-  untilClosed,
-} from '../support/broker.js'
-
-let broker: ClockedBroker | undefined
-afterEach(async () => {
-  await broker?.close()
-  broker = undefined
-})
-
-async function start(settings: Partial<BrokerSettings> = {}, o: ClockedOptions = {}): Promise<number> {
-  broker = await startClocked({ ...o, settings })
-  return broker.port
-}
-
-const connect = (port: number, o: ClientOptions = {}): Promise<MqttClient> =>
-  MqttClient.connect(port, { protocol: 5, auto_ack: false, ...o })
+import { expect, test } from 'vitest'
+import { type ClientOptions, MqttClient, openWith, type Packet, packet, T, untilClosed } from '../support/broker.js'
+import { broker, connect, disconnectReason, start, stop } from '../support/five.js'
 
 /** Everything that the broker says to `bytes` before it closes. */
 async function answersTo(port: number, bytes: Buffer, o: ClientOptions = {}): Promise<Packet[]> {
@@ -39,13 +14,6 @@ const refusal = async (port: number, o: ClientOptions): Promise<Packet> => {
   expect(rest).toEqual([])
   expect([connack?.type, connack?.present]).toEqual([T.CONNACK, false])
   return connack as Packet
-}
-
-/** The reason of the DISCONNECT that ends a connection which was accepted. */
-async function disconnectReason(client: MqttClient): Promise<number> {
-  const last = (await untilClosed(client)).at(-1)
-  expect(last?.type).toBe(T.DISCONNECT)
-  return last?.code ?? -1
 }
 
 test('CONNACK says what this server limits, and nothing that is the default', async () => {
@@ -79,9 +47,9 @@ test('Server Keep Alive where the server has another one, and the client is held
   const of = async (keepalive_s: number) => (await connect(port, { keepalive_s })).connack?.properties.serverKeepAlive
   expect([await of(120), await of(0), await of(60), await of(30)]).toEqual([60, 60, undefined, undefined])
   const silent = await connect(port, { keepalive_s: 0 })
-  broker?.clock.advance(89_000)
+  broker().clock.advance(89_000)
   await silent.ping()
-  broker?.clock.advance(91_000)
+  broker().clock.advance(91_000)
   expect(await disconnectReason(silent)).toBe(0x8d)
 })
 
@@ -121,7 +89,7 @@ test('DISCONNECT may change the expiry, but not from 0 [MQTT-3.14.2-2]', async (
   const longer = await connect(port, { client_id: 's', properties: { sessionExpiryInterval: 50 } })
   longer.send(packet.reason(T.DISCONNECT, 0, { sessionExpiryInterval: 500 }))
   await longer.closed
-  broker?.clock.advance(400_000)
+  broker().clock.advance(400_000)
   expect(await present()).toBe(true)
   const none = await connect(port, { client_id: 'n' })
   none.send(packet.reason(T.DISCONNECT, 0, { sessionExpiryInterval: 5 }))
@@ -233,9 +201,8 @@ test('at a shutdown clients are told, with another server where there is one', a
     [{ server_reference: 'other:1883' }, 0x9d, 'other:1883'],
   ] as const) {
     const client = await connect(await start(settings))
-    const old = await MqttClient.connect(broker?.port ?? 0)
-    await broker?.close()
-    broker = undefined
+    const old = await MqttClient.connect(broker().port)
+    await stop()
     const last = (await untilClosed(client)).at(-1)
     expect([last?.type, last?.code, last?.properties.serverReference]).toEqual([T.DISCONNECT, code, serverReference])
     expect(await untilClosed(old)).toEqual([])

@@ -1,32 +1,7 @@
 /** What an MQTT 5 subscriber gets, byte by byte: options, identifiers, expiry, aliases, and its own limits. */
-import { afterEach, expect, test } from 'vitest'
-import type { BrokerSettings } from '../../src/broker/settings.js'
-import {
-  arrived,
-  type ClientOptions,
-  type ClockedBroker,
-  type ClockedOptions,
-  MqttClient,
-  type Packet,
-  packet,
-  startClocked,
-  T,
-  untilClosed,
-} from '../support/broker.js'
-
-let broker: ClockedBroker | undefined
-afterEach(async () => {
-  await broker?.close()
-  broker = undefined
-})
-
-async function start(settings: Partial<BrokerSettings> = {}, o: ClockedOptions = {}): Promise<number> {
-  broker = await startClocked({ ...o, settings })
-  return broker.port
-}
-
-const connect = (port: number, o: ClientOptions = {}): Promise<MqttClient> =>
-  MqttClient.connect(port, { protocol: 5, auto_ack: false, ...o })
+import { expect, test } from 'vitest'
+import { arrived, MqttClient, type Packet, packet, T, untilClosed } from '../support/broker.js'
+import { broker, connect, publishes, start, stop } from '../support/five.js'
 
 const NO_LOCAL = 4
 const AS_PUBLISHED = 8
@@ -34,7 +9,6 @@ const ONLY_NEW = 0x10
 const NO_RETAINED = 0x20
 const STAYS = { clean: false, properties: { sessionExpiryInterval: 1000 } }
 
-const publishes = async (client: MqttClient): Promise<Packet[]> => (await arrived(client)).filter((p) => p.type === T.PUBLISH)
 const texts = async (client: MqttClient): Promise<string[]> =>
   (await publishes(client)).map((p) => `${p.payload.toString()}${p.retain ? ' retain' : ''}${p.dup ? ' dup' : ''}`)
 const identifiers = (p: Packet): number[] => [...(p.properties.subscriptionIdentifiers ?? [])].sort((a, b) => a - b)
@@ -80,13 +54,14 @@ test('identifiers are stored with what waits, and with the session', async () =>
   await first.disconnect()
   const publisher = await connect(port)
   await publisher.publishAndWait('a', 'waited', { qos: 1, properties: { contentType: 'c' } })
-  await broker?.close()
-  broker = await startClocked({ after: broker?.disk as NonNullable<ClockedOptions['after']> })
-  const again = await connect(broker.port, o)
+  const { disk } = broker()
+  await stop()
+  const later = await start({}, { after: disk })
+  const again = await connect(later, o)
   expect(again.connack?.present).toBe(true)
   const waited = await again.expect(T.PUBLISH)
   expect([waited.payload.toString(), waited.properties]).toEqual(['waited', { contentType: 'c', subscriptionIdentifiers: [300] }])
-  await (await connect(broker.port)).publishAndWait('a', 'new', { qos: 1 })
+  await (await connect(later)).publishAndWait('a', 'new', { qos: 1 })
   expect(identifiers(await again.expect(T.PUBLISH))).toEqual([300])
 })
 
@@ -144,7 +119,7 @@ test('Retain Handling: always, only for a new subscription, never [MQTT-3.3.1-9]
 
 test('the expiry that is left goes with the message, and what has expired is not delivered [MQTT-3.3.2-5] [MQTT-3.3.2-6]', async () => {
   const port = await start()
-  const clock = broker?.clock as ClockedBroker['clock']
+  const clock = broker().clock
   const o = { client_id: 's', ...STAYS }
   const first = await connect(port, o)
   await first.subscribe(['#', 2])
@@ -260,7 +235,7 @@ test('a copy larger than the client takes is dropped and counted as delivered [M
     [10, 'a', 1],
     [5, '', 1],
   ])
-  expect(broker?.broker.state.stats.droppedTooLarge).toBe(4)
+  expect(broker().broker.state.stats.droppedTooLarge).toBe(4)
 })
 
 test('an answer that is larger than the client takes ends the connection', async () => {
@@ -287,7 +262,7 @@ test('nothing is sent again on a live connection, all of it with DUP on the next
   const [, two] = await publishes(client)
   client.send(packet.pubrec(two?.id as number))
   await client.expect(T.PUBREL)
-  broker?.clock.advance(60_000)
+  broker().clock.advance(60_000)
   expect(await arrived(client)).toEqual([])
   const again = await connect(port, o)
   const back = await arrived(again)

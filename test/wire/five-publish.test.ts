@@ -1,46 +1,13 @@
 /** PUBLISH from an MQTT 5 client, byte by byte: properties, aliases, flow control, and the reasons of its answers. */
-import { afterEach, expect, test } from 'vitest'
-import type { BrokerSettings } from '../../src/broker/settings.js'
-import {
-  arrived,
-  type ClientOptions,
-  type ClockedBroker,
-  type ClockedOptions,
-  MqttClient,
-  type Packet,
-  packet,
-  startClocked,
-  T,
-  untilClosed,
-} from '../support/broker.js'
-
-let broker: ClockedBroker | undefined
-afterEach(async () => {
-  await broker?.close()
-  broker = undefined
-})
-
-async function start(settings: Partial<BrokerSettings> = {}, o: ClockedOptions = {}): Promise<number> {
-  broker = await startClocked({ ...o, settings })
-  return broker.port
-}
-
-const connect = (port: number, o: ClientOptions = {}): Promise<MqttClient> =>
-  MqttClient.connect(port, { protocol: 5, auto_ack: false, ...o })
+import { expect, test } from 'vitest'
+import { type ClientOptions, MqttClient, packet, T } from '../support/broker.js'
+import { broker, connect, disconnectReason, publishes, start } from '../support/five.js'
 
 async function subscriber(port: number, filter = '#', qos: 0 | 1 | 2 = 2, o: ClientOptions = {}): Promise<MqttClient> {
   const client = await connect(port, { auto_ack: true, ...o })
   await client.subscribe([filter, qos])
   return client
 }
-
-async function disconnectReason(client: MqttClient): Promise<number> {
-  const last = (await untilClosed(client)).at(-1)
-  expect(last?.type).toBe(T.DISCONNECT)
-  return last?.code ?? -1
-}
-
-const publishes = async (client: MqttClient): Promise<Packet[]> => (await arrived(client)).filter((p) => p.type === T.PUBLISH)
 
 test('every property arrives as it was given, user properties in their order [MQTT-3.3.2-17] [MQTT-3.3.2-18]', async () => {
   const port = await start()
@@ -160,7 +127,7 @@ test('a topic that may not be published to is refused with 0x87; at QoS 0 it is 
   expect((await publisher.expect(T.PUBREC)).code).toBe(0x87)
   publisher.publish('$SYS/x', 'x')
   await publisher.ping()
-  expect(broker?.broker.state.stats.droppedReserved).toBe(3)
+  expect(broker().broker.state.stats.droppedReserved).toBe(3)
 })
 
 test('a hook that refuses is heard as 0x87, and the connection goes on', async () => {
@@ -175,15 +142,15 @@ test('a hook that refuses is heard as 0x87, and the connection goes on', async (
   expect((await publisher.expect(T.PUBREC)).code).toBe(0x87)
   publisher.publish('no', 'x')
   await publisher.publishAndWait('yes', 'x', { qos: 2 })
-  expect(broker?.broker.state.stats.droppedRefused).toBe(1)
-  expect(broker?.broker.state.stats.received.slice(1)).toEqual([0, 1])
+  expect(broker().broker.state.stats.droppedRefused).toBe(1)
+  expect(broker().broker.state.stats.received.slice(1)).toEqual([0, 1])
 })
 
 test('a full disk is 0x97, nothing is stored, and the identifier is free', async () => {
   const port = await start()
   const client = await subscriber(port, 'a', 2, { client_id: 's', clean: false, properties: { sessionExpiryInterval: 100 } })
   const publisher = await connect(port)
-  const store = broker?.broker.state.stored?.store as { full: boolean }
+  const store = broker().broker.state.stored?.store as { full: boolean }
   Object.defineProperty(store, 'full', { value: true, configurable: true })
   publisher.publish('a', 'x', { qos: 1, id: 1 })
   expect((await publisher.expect(T.PUBACK)).code).toBe(0x97)
