@@ -10,7 +10,7 @@ import { writeIdentifiers } from './five/identifiers.js'
 import { type Inbound, inboundOf, ROOM_BYTES, withRoom } from './message.js'
 import { FLAG_RETAIN } from './ports.js'
 import type { Route } from './routes.js'
-import { identifiersOf, type Session, type SubscriptionOptions } from './session.js'
+import { identifiersOf, type SubscriptionOptions } from './session.js'
 import type { Space } from './spaces.js'
 import type { BrokerState, Stored } from './state.js'
 
@@ -50,7 +50,7 @@ export function admit(state: BrokerState, stored: Stored, m: Inbound): number {
   if (m.qos > 0) {
     if (route.sessions.length > 0 && toSessions(stored, m, route, durable)) durable = true
   } else {
-    sendQos0(stored, route, m)
+    sendQos0(route, m)
   }
   if (m.retain && !(keeps && store.full) && stored.retained.set(m)) durable = true
   if (route.listeners.length > 0 || state.hooks.observesPublish) state.hooks.published(m, route.listeners)
@@ -100,13 +100,14 @@ function toSessions(stored: Stored, m: Inbound, route: Route, durable: boolean):
   let begun = route.takers.length > 0
   const waits = durable || publisherStored(m)
   for (let i = 0; i < sessions.length; i++) {
-    const option = options[i]
+    let option = options[i]
+    let extra = extras === null ? undefined : extras[i]
     const session = sessions[i]
     if (option.noLocal && session === m.publisher) {
-      if (option.own !== undefined && toOwn(stored, m, session, option.own, begun, waits)) begun = true
-      continue
+      if (option.own === undefined) continue
+      option = option.own
+      extra = extraOf(option)
     }
-    const extra = extras === null ? undefined : extras[i]
     const qos = option.qos < m.qos ? option.qos : m.qos
     if (qos === 0) {
       const connection = session.connection
@@ -115,7 +116,9 @@ function toSessions(stored: Stored, m: Inbound, route: Route, durable: boolean):
     }
     if (!begun) {
       begun = true
-      begin(stored, m)
+      // What is kept has room for a packet identifier; what only passes through keeps the shape it came in.
+      if (m.gap !== ROOM_BYTES) withRoom(m)
+      mailboxes.begin(m)
     }
     const flags = option.retainAsPublished && m.retain ? qos | FLAG_RETAIN : qos
     mailboxes.append(session.mailbox, flags, qos === 2 && (waits || mailboxes.durable), extra)
@@ -123,41 +126,24 @@ function toSessions(stored: Stored, m: Inbound, route: Route, durable: boolean):
   return begun && mailboxes.durable
 }
 
-/** What is kept has room for a packet identifier; what only passes through keeps the shape it came in. */
-function begin(stored: Stored, m: Inbound): void {
-  if (m.gap !== ROOM_BYTES) withRoom(m)
-  stored.mailboxes.begin(m)
+/** What goes with a copy by the filters without No Local alone: only a client whose filters differ in that asks for it. */
+function extraOf(own: SubscriptionOptions): Buffer | undefined {
+  return writeIdentifiers(identifiersOf(own))
 }
 
-/**
- * The publisher's own copy where some of its filters say No Local and others do not. `begun`: the message is open in `Mailboxes`. True when it
- * was opened here.
- */
-function toOwn(stored: Stored, m: Inbound, session: Session, own: SubscriptionOptions, begun: boolean, waits: boolean): boolean {
-  const extra = writeIdentifiers(identifiersOf(own))
-  const retain = own.retainAsPublished && m.retain
-  const qos = own.qos < m.qos ? own.qos : m.qos
-  if (qos === 0) {
-    session.connection?.sendQos0(m, retain, extra)
-    return false
-  }
-  const { mailboxes } = stored
-  if (!begun) begin(stored, m)
-  mailboxes.append(session.mailbox, retain ? qos | FLAG_RETAIN : qos, qos === 2 && (waits || mailboxes.durable), extra)
-  return !begun
-}
-
-function sendQos0(stored: Stored, route: Route, m: Inbound): void {
+function sendQos0(route: Route, m: Inbound): void {
   const { sessions, options, extras } = route
   for (let i = 0; i < sessions.length; i++) {
     const connection = sessions[i].connection
     if (connection === null) continue
-    const option = options[i]
+    let option = options[i]
+    let extra = extras === null ? undefined : extras[i]
     if (option.noLocal && sessions[i] === m.publisher) {
-      if (option.own !== undefined) toOwn(stored, m, sessions[i], option.own, false, false)
-      continue
+      if (option.own === undefined) continue
+      option = option.own
+      extra = extraOf(option)
     }
-    connection.sendQos0(m, option.retainAsPublished && m.retain, extras === null ? undefined : extras[i])
+    connection.sendQos0(m, option.retainAsPublished && m.retain, extra)
   }
 }
 
@@ -175,7 +161,7 @@ export interface Outgoing {
   readonly oncePerRow?: boolean
 }
 
-/** Admits a message from inside. Throws `topic_invalid`-worded text through `fault` when the topic is none. */
+/** Admits a message from inside. Returns what `admit` does, or a sentence that says why the topic is none. */
 export function admitOutgoing(state: BrokerState, stored: Stored, o: Outgoing, client: unknown): number | string {
   const fault = topicFault(o.topic, state.settings.max_topic_levels)
   if (fault !== undefined) return fault

@@ -120,7 +120,7 @@ export function applySubscriptions(
   return { codes, replay, rows }
 }
 
-/** What ends the connection. Only MQTT 5 has rules of its own for `$share/`: before it that is refused like any reserved name. */
+/** What ends the connection. Only MQTT 5 says what a broken `$share/…` is: before it that is refused, not a fault. */
 function brokenFilter(filter: string, version: number | null): string | undefined {
   if (version !== 5 && filter.startsWith('$share/')) return undefined
   return filterFault(filter, Number.POSITIVE_INFINITY)
