@@ -1,11 +1,10 @@
 /** "Where did my message go?": which queues hold it, in which state, and how it left the others. */
 import { topicOf } from '../broker/message.js'
-import { AqueductError, hasCode } from '../core/errors.js'
+import { AqueductError } from '../core/errors.js'
 import { TRACE_ROWS_MAX } from '../core/limits.js'
 import type { EntryState } from '../queue/ordered-moves.js'
 import type { PlainQueue } from '../queue/plain.js'
 import type { Departure, QueueKind } from '../queue/queue.js'
-import type { MessageView } from '../store/message.js'
 import { type Ground, show } from './ground.js'
 import { sequenceOf } from './ids.js'
 
@@ -57,7 +56,7 @@ export function tracer(ground: Ground): TraceMessage {
     const { stored, engine, ordered, trace } = ground
     const log = stored.store.messages
     if (seq === undefined || seq === 0 || seq > log.committedSeq) throw notFound(id)
-    const message = await read(log, seq)
+    const message = await log.fetch(seq)
     const queues: Holding[] = []
     for (const queueId of new Set(await log.reader.queuesOf(seq))) {
       const held = holdingOf(engine.queue(queueId) as PlainQueue | undefined, seq)
@@ -92,22 +91,6 @@ function holdingOf(queue: PlainQueue | undefined, seq: number): Holding | undefi
   if (queue === undefined || found === undefined) return undefined
   const holder = found.state === 'leased' && queue.kind === 'session' ? queue.name : null
   return { queue: queue.name, kind: queue.kind, state: found.state, attempts: found.attempts, until: null, holder }
-}
-
-async function read(
-  log: { read(seq: number): MessageView | undefined; load(seq: number): Promise<void> },
-  seq: number,
-): Promise<MessageView | undefined> {
-  try {
-    for (;;) {
-      const view = log.read(seq)
-      if (view !== undefined) return view
-      await log.load(seq)
-    }
-  } catch (error) {
-    if (hasCode(error, 'message_not_found')) return undefined
-    throw error
-  }
 }
 
 function notFound(id: string): AqueductError {

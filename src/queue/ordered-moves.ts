@@ -92,16 +92,8 @@ export async function peek(q: OrderedQueue, log: MessageLog, w: Sweeping, o: Pee
   }
   const out: Peeked[] = []
   for (const { e, state, until, at } of found) {
-    let message: MessageView | undefined
-    try {
-      message = log.read(e.seq)
-      if (message === undefined) {
-        await log.load(e.seq)
-        message = log.read(e.seq)
-      }
-    } catch {
-      // It left between the two steps; what is known of it is still shown.
-    }
+    // If it left between the two steps, what is known of it is still shown.
+    const message = await log.fetch(e.seq).catch(() => undefined)
     const { seq, place, attempts, priority, key, tag, bytes, acceptedAt, expiresAt, origin, diedAt } = e
     out.push({
       at,

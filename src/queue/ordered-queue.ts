@@ -6,7 +6,7 @@
  * asynchronous only reads, or waits for that group. A hand-out may be answered only after its group is committed.
  */
 import type { Clock } from '../core/clock.js'
-import { AqueductError, hasCode } from '../core/errors.js'
+import { AqueductError } from '../core/errors.js'
 import { BATCH_MESSAGES_MAX } from '../core/limits.js'
 import type { Log } from '../core/log.js'
 import { type MessageView, messageBytes } from '../store/message.js'
@@ -341,18 +341,9 @@ export class OrderedQueue implements Due {
 
   /** Undefined when the store does not have it, which it should: said, and left to the end of the lease and the dead-letter queue. */
   private async payload(seq: number): Promise<MessageView | undefined> {
-    const log = this.shared.store.messages
-    try {
-      for (;;) {
-        const view = log.read(seq)
-        if (view !== undefined) return view
-        await log.load(seq)
-      }
-    } catch (error) {
-      if (!hasCode(error, 'message_not_found')) throw error
-      this.shared.log.error({ err: error, queue: this.name, seq }, 'a message of this queue is not in the store')
-      return undefined
-    }
+    const message = await this.shared.store.messages.fetch(seq)
+    if (message === undefined) this.shared.log.error({ queue: this.name, seq }, 'a message of this queue is not in the store')
+    return message
   }
 
   /** The hand-outs never reached anybody: they do not count as attempts. */

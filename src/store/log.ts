@@ -13,7 +13,7 @@
  *   crash leaves, entry rows that are still there and acknowledgements that are not are never combined.
  */
 import type { Clock } from '../core/clock.js'
-import { AqueductError } from '../core/errors.js'
+import { AqueductError, hasCode } from '../core/errors.js'
 import { EXTENT_SEQUENCES, ROW_CACHE_BYTES_MAX } from '../core/limits.js'
 import type { Log } from '../core/log.js'
 import { putU32, putU48 } from './bytes.js'
@@ -175,6 +175,20 @@ export class MessageLog implements Contributor {
   /** Brings the row of `seq`, and some that follow it, into memory. Rejects with `message_not_found` or `store_failed`. */
   load(seq: number): Promise<void> {
     return this.reader.load(seq)
+  }
+
+  /** The message, from wherever it is; undefined when it is gone. Rejects with `store_failed`. */
+  async fetch(seq: number): Promise<StoredMessage | undefined> {
+    try {
+      for (;;) {
+        const message = this.reader.read(seq)
+        if (message !== undefined) return message
+        await this.reader.load(seq)
+      }
+    } catch (error) {
+      if (hasCode(error, 'message_not_found')) return undefined
+      throw error
+    }
   }
 
   /* ---- Contributor ---- */

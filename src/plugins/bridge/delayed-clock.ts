@@ -7,7 +7,6 @@
 import { DROPPED } from '../../broker/admission.js'
 import { topicOf } from '../../broker/message.js'
 import type { BrokerApi } from '../../broker/plugin.js'
-import { hasCode } from '../../core/errors.js'
 import { type Delivery, delivery } from '../../queue/ordered-api.js'
 import type { OrderedQueue } from '../../queue/ordered-queue.js'
 import { DUE_PER_TURN } from '../../queue/ordered-tick.js'
@@ -94,17 +93,9 @@ export class DelayedClock {
     const { messages } = this.store
     // A delay shorter than the commit that stores the message.
     if (d.seq > messages.committedSeq) await this.queue.committed()
-    try {
-      for (;;) {
-        const view = messages.read(d.seq)
-        if (view !== undefined) return view
-        await messages.load(d.seq)
-      }
-    } catch (error) {
-      if (!hasCode(error, 'message_not_found')) throw error
-      this.api.log.error({ err: error, seq: d.seq }, 'a delayed message is not in the store')
-      return undefined
-    }
+    const message = await messages.fetch(d.seq)
+    if (message === undefined) this.api.log.error({ seq: d.seq }, 'a delayed message is not in the store')
+    return message
   }
 
   /** Both in one turn, and so in one commit: the message goes in, its entry goes. */
