@@ -5,12 +5,14 @@ import {
   type ClientOptions,
   type ClockedBroker,
   delivered,
+  drop,
   type MqttClient,
   openWith,
   type Packet,
   packet,
   startClocked,
   T,
+  take,
   untilClosed,
 } from '../support/broker.js'
 import { join, said } from './five.js'
@@ -38,18 +40,7 @@ async function send(topic: string, count: number, qos: 1 | 2): Promise<void> {
   for (let n = 0; n < count; n++) await publisher.publishAndWait(topic, `${n}`, { qos })
 }
 
-async function take(client: MqttClient, count: number): Promise<Packet[]> {
-  const all: Packet[] = []
-  while (all.length < count) all.push(await client.next())
-  return all
-}
-
-/** Drops the connection; resolves when the broker has seen it, too. */
-async function lose(client: MqttClient): Promise<void> {
-  const port = `:${client.socket.localPort}`
-  client.destroy()
-  while ([...b.broker.state.connections].some((c) => c.transport.remote.endsWith(port))) await publisher.ping()
-}
+const lose = (client: MqttClient): Promise<void> => drop(b, client, publisher)
 
 const payloads = (packets: readonly Packet[]): string[] => packets.map((p) => p.payload.toString())
 

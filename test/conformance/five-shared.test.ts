@@ -5,6 +5,7 @@ import {
   type ClientOptions,
   type ClockedBroker,
   delivered,
+  drop,
   MqttClient,
   type Packet,
   packet,
@@ -39,9 +40,7 @@ const payloads = (packets: readonly Packet[]): string[] => packets.map((p) => `$
 
 /** Drops the connection; resolves when the broker has seen it, too. */
 async function lose(client: MqttClient): Promise<void> {
-  const port = `:${client.socket.localPort}`
-  client.destroy()
-  while ([...b.broker.state.connections].some((c) => c.transport.remote.endsWith(port))) await publisher.ping()
+  await drop(b, client, publisher)
   await publisher.ping()
 }
 

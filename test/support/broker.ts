@@ -163,6 +163,20 @@ export async function arrived(client: MqttClient): Promise<Packet[]> {
   return client.inbox.splice(0)
 }
 
+/** The next `count` packets, in order. */
+export async function take(client: MqttClient, count: number): Promise<Packet[]> {
+  const all: Packet[] = []
+  while (all.length < count) all.push(await client.next())
+  return all
+}
+
+/** Drops the connection of `client`; resolves when the broker has seen it, too. `other`: a client whose answers give it the time. */
+export async function drop(b: ClockedBroker, client: MqttClient, other: MqttClient): Promise<void> {
+  const port = `:${client.socket.localPort}`
+  client.destroy()
+  while ([...b.broker.state.connections].some((c) => c.transport.remote.endsWith(port))) await other.ping()
+}
+
 /** The same for deliveries: `topic payload qos retain dup`. */
 export async function delivered(client: MqttClient): Promise<string[]> {
   return (await arrived(client)).filter((p) => p.type === T.PUBLISH).map(describe)

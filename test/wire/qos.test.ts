@@ -6,12 +6,13 @@ import {
   type ClockedBroker,
   closesOn,
   delivered,
+  drop,
   MqttClient,
   openWith,
-  type Packet,
   packet,
   startClocked,
   T,
+  take,
   describe as text,
   untilClosed,
 } from '../support/broker.js'
@@ -38,19 +39,7 @@ async function send(topic: string, count: number, qos: 1 | 2): Promise<void> {
   for (let n = 0; n < count; n++) await publisher.publishAndWait(topic, `${n}`, { qos })
 }
 
-/** The next `count` packets, in order. */
-async function take(client: MqttClient, count: number): Promise<Packet[]> {
-  const all: Packet[] = []
-  while (all.length < count) all.push(await client.next())
-  return all
-}
-
-/** Drops the connection; resolves when the broker has seen it, too. */
-async function lose(client: MqttClient): Promise<void> {
-  const port = `:${client.socket.localPort}`
-  client.destroy()
-  while ([...b.broker.state.connections].some((c) => c.transport.remote.endsWith(port))) await publisher.ping()
-}
+const lose = (client: MqttClient): Promise<void> => drop(b, client, publisher)
 
 /* ---- from a publisher ---- */
 
