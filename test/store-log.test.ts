@@ -136,6 +136,38 @@ describe('the packed log', () => {
     await close(o)
   })
 
+  test('the rows of an extent that nobody needs go in slices, also those that a crash left', async () => {
+    const disk = new CutDisk()
+    const first = await openOn(disk)
+    for (let i = 0; i < 400; i++) {
+      give(first.engine, [make(first.engine, 'a')], `${i}`)
+      await first.store.journal.flush()
+    }
+    await close(first)
+    const second = new CutDisk(disk.rows)
+    const o = await openOn(second)
+    expect((await drain(make(o.engine, 'a'), o.engine)).length).toBe(400)
+    await checkpoint(o)
+    const left = async (): Promise<number[]> => Promise.all(['M', 'E'].map(async (kind) => (await rowsOf(disk, kind)).length))
+    expect(await left()).toEqual([400 - 128, 400 - 128])
+    second.cut(false)
+    const again = await openOn(new CutDisk(disk.rows))
+    const a = make(again.engine, 'a')
+    expect(a.counts().ready).toBe(0)
+    await checkpoint(again)
+    for (let rows = 400 - 128 - 128; rows > 0; rows -= 128) {
+      expect(await left()).toEqual([rows, rows])
+      // Whatever is committed next takes more of them with it.
+      again.store.journal.request()
+      await again.store.journal.flush()
+    }
+    expect(await left()).toEqual([0, 0])
+    give(again.engine, [a], 'new')
+    await again.store.journal.flush()
+    expect(await drain(a, again.engine)).toEqual(['new'])
+    await close(again)
+  })
+
   test('a queue that is purged between two copies of one message keeps its own', async () => {
     const disk = new CutDisk()
     const o = await openOn(disk)

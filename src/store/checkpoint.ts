@@ -1,8 +1,10 @@
 /**
- * Checkpoints: now and then one commit writes a head row per queue that changed, deletes the commit rows that those cover, and deletes the
- * rows of extents that nobody needs any more. Afterwards the freed range is compacted in the background.
+ * Checkpoints: now and then one commit writes a head row per queue that changed, deletes the commit rows that those cover, and condemns the
+ * extents that nobody needs any more: nobody can read them from then on, and their rows go in slices with the commits that follow. Freed
+ * ranges are compacted in the background.
  *
- * Always true: a checkpoint is complete in itself: heads, mark and deletions are one batch.
+ * Always true: heads, mark and the deletion of commit rows are one batch; the rows of an extent go only after the heads that make its
+ * entries unnecessary, with that batch or a later one, and the mark does not pass them before.
  */
 import type { Clock } from '../core/clock.js'
 import { EXTENT_SEQUENCES } from '../core/limits.js'
@@ -15,7 +17,8 @@ import * as keys from './keys.js'
 import { checkpointRow } from './recovered.js'
 import type { RowCache } from './row-cache.js'
 
-/** A checkpoint comes after so many commits, */
+/** A checkpoint comes after so many commits: as many as heads have to be written, within these bounds, */
+const COMMITS_MIN = 256
 const COMMITS_MAX = 2_000
 /** so many bytes of acknowledgements, */
 const ACK_BYTES_MAX = 1024 * 1024
@@ -24,6 +27,10 @@ const DEAD_BYTES_MAX = 4 * 1024 * 1024
 const BYTES_PER_HEAD = 1_024
 /** and when nothing was committed for a while and there is something to tidy up. */
 export const IDLE_CHECKPOINT_MS = 10_000
+/** Rows of condemned extents that go with one commit, at least: all at once held up acknowledgements for a tenth of a second. */
+const CONDEMNED_SLICE_ROWS = 128
+/** With more waiting, this share of them goes, so that they never pile up. */
+const CONDEMNED_SLICE_SHARE = 64
 /** Freed bytes after which the dead range is compacted. */
 const COMPACT_BYTES = 8 * 1024 * 1024
 
@@ -50,6 +57,11 @@ export class Checkpoint {
   private readonly clock: Clock
   private readonly cache: RowCache
   private deadExtents: Extent[] = []
+  /** Out of `extents`, but with rows on the disk; and how many of the first one's have gone. */
+  private readonly condemned: Extent[] = []
+  private condemnedRows = 0
+  private slicedRows = 0
+  private finishing = false
   private deadBytes = 0
   private ackBytes = 0
   private wanted = false
@@ -83,7 +95,8 @@ export class Checkpoint {
 
   /** The last commit before the store closes is a checkpoint, so that the next start has little to read. */
   finish(): void {
-    const something = this.changed || (this.heads?.dirtyHeads ?? 0) > 0
+    const something = this.changed || this.condemned.length > 0 || (this.heads?.dirtyHeads ?? 0) > 0
+    this.finishing = true
     if (this.enabled && something && !this.journal.failed) this.request()
   }
 
@@ -98,23 +111,33 @@ export class Checkpoint {
     this.ackBytes += ackRowBytes
     this.changedAt = this.clock.uptime_ms()
     this.changed = true
-    if (!this.due(commit)) return false
+    const due = this.due(commit)
+    if (due) {
+      for (const extent of this.deadExtents) if (extent.live === 0) this.condemn(extent)
+      this.deadExtents = []
+    }
+    if (this.condemned.length > 0) this.deleteSlice(del)
+    if (!due) return false
     this.heads?.writeHeads(put)
     for (let n = this.lastCommit; n < commit; n++) if (n > 0) del(keys.commitRowKey(n))
-    for (const extent of this.deadExtents) if (extent.live === 0) this.deleteExtent(extent, del)
-    this.deadExtents = []
     this.deadBytes = 0
     this.ackBytes = 0
     this.wanted = false
     this.changed = false
     this.lastCommit = commit
-    const row = checkpointRow(commit, nextSeq, this.extents.oldest()?.id ?? extentOf(nextSeq))
+    const oldest = this.extents.oldest()?.id ?? extentOf(nextSeq)
+    const row = checkpointRow(
+      commit,
+      nextSeq,
+      this.condemned.reduce((id, extent) => Math.min(id, extent.id), oldest),
+    )
     put(row.key, row.value)
     return true
   }
 
   /** After a commit: gives freed space back, in the background and never two at a time. */
   settled(): void {
+    if (this.condemned.length > 0) this.journal.requestLazily()
     if (this.freedBytes < COMPACT_BYTES || this.compacting !== undefined) return
     const from = this.freedFrom
     const to = this.freedTo
@@ -144,21 +167,41 @@ export class Checkpoint {
 
   private due(commit: number): boolean {
     if (!this.enabled) return false
-    if (this.wanted || commit - this.lastCommit >= COMMITS_MAX) return true
-    const heads = (this.heads?.dirtyHeads ?? 0) * BYTES_PER_HEAD
+    const dirty = this.heads?.dirtyHeads ?? 0
+    if (this.wanted || commit - this.lastCommit >= Math.min(COMMITS_MAX, Math.max(COMMITS_MIN, dirty))) return true
+    const heads = dirty * BYTES_PER_HEAD
     return this.ackBytes >= Math.max(ACK_BYTES_MAX, heads) || this.deadBytes >= Math.max(DEAD_BYTES_MAX, heads)
   }
 
-  private deleteExtent(extent: Extent, del: (key: Buffer) => void): void {
+  /** From now on nobody finds `extent`; its rows go slice by slice. */
+  private condemn(extent: Extent): void {
     // Twice in the list when it came back to life in between.
     if (this.extents.get(extent.id) !== extent) return
-    for (let i = 0; i < extent.rowCount; i++) {
-      const seq = extent.row(i)
-      del(keys.messageRowKey(seq))
-      del(keys.entryRowKey(seq))
-      this.cache.delete(seq)
-    }
     this.extents.delete(extent)
-    this.freed(extent.firstSeq, extent.firstSeq + EXTENT_SEQUENCES, extent.bytes)
+    this.condemned.push(extent)
+    this.condemnedRows += extent.rowCount
+  }
+
+  private deleteSlice(del: (key: Buffer) => void): void {
+    let rows = Math.max(CONDEMNED_SLICE_ROWS, Math.ceil(this.condemnedRows / CONDEMNED_SLICE_SHARE))
+    if (this.finishing) rows = this.condemnedRows
+    let done = 0
+    for (; done < this.condemned.length; done++) {
+      const extent = this.condemned[done]
+      const end = Math.min(extent.rowCount, this.slicedRows + rows)
+      for (let i = this.slicedRows; i < end; i++) {
+        const seq = extent.row(i)
+        del(keys.messageRowKey(seq))
+        del(keys.entryRowKey(seq))
+        this.cache.delete(seq)
+      }
+      rows -= end - this.slicedRows
+      this.condemnedRows -= end - this.slicedRows
+      this.slicedRows = end
+      if (end < extent.rowCount) break
+      this.slicedRows = 0
+      this.freed(extent.firstSeq, extent.firstSeq + EXTENT_SEQUENCES, extent.bytes)
+    }
+    this.condemned.splice(0, done)
   }
 }

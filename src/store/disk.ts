@@ -46,6 +46,8 @@ export interface ScanOptions {
   readonly limit?: number
   /** Only keys are wanted: every value is empty. */
   readonly keysOnly?: boolean
+  /** Rows that may be fetched in one go: few for who works in the background, since the event loop waits while they are made. */
+  readonly rowsAtOnce?: number
 }
 
 export type Durability = 'fsync' | 'os' | 'memory'

@@ -90,7 +90,7 @@ export class LevelDisk implements Disk {
     })
     try {
       for (;;) {
-        const rows = await iterator.nextv(SCAN_ROWS)
+        const rows = await iterator.nextv(options.rowsAtOnce ?? SCAN_ROWS)
         if (rows.length === 0) return
         for (const [key, value] of rows) yield { key, value: value ?? NO_VALUE }
       }

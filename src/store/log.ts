@@ -9,8 +9,8 @@
  * - sequences grow, are never reused once committed, and start at 1; those of one message's copies are the same;
  * - `committedSeq` is the highest sequence that is on the disk: what is above it may not be handed out;
  * - every commit writes exactly one commit row, so that a restart can see a gap;
- * - rows of an extent are deleted only in a checkpoint, in the same commit as the heads that make its entries unnecessary: whatever a
- *   crash leaves, entry rows that are still there and acknowledgements that are not are never combined.
+ * - rows of an extent are deleted only after a checkpoint, never before the heads that make its entries unnecessary: whatever a crash
+ *   leaves, entry rows that are still there and acknowledgements that are not are never combined.
  */
 import type { Clock } from '../core/clock.js'
 import { AqueductError, hasCode } from '../core/errors.js'
@@ -239,7 +239,9 @@ export class MessageLog implements Contributor {
   /** Called about once a second: what has nothing to do with a single message. */
   tick(): void {
     this.checkpoint.tick()
-    if (this.checkpoint.enabled) void this.tidier.run(this.extent?.id ?? extentOf(this.next), false, true)
+    // Up to the one that grows, or whose last rows are still on their way to the disk.
+    const current = Math.min(this.extent?.id ?? extentOf(this.next), extentOf(this.committedSeq + 1))
+    if (this.checkpoint.enabled) void this.tidier.run(current, false, true)
   }
 
   /** All holders have said (`retain`) what they still need. Before this nothing is deleted. */

@@ -25,19 +25,17 @@ const SPARSE_RATIO = 4
 /** It is fragmented when it has this many rows, and FRAGMENT_RATIO times what its bytes would need. */
 const FRAGMENTS_MIN = 32
 const FRAGMENT_RATIO = 4
-/** Entry rows of one extent are held in memory while it is tidied; one with more bytes is left alone. */
+/** Entry rows of a sparse extent are held in memory while it is tidied; one with more bytes is left alone. */
 const EXTENT_BYTES_MAX = 64 * 1024 * 1024
 /** A run in the background rests after so many rows: an extent in one go held up acknowledgements for a tenth of a second. */
 const ROWS_PER_SLICE = 32
+/** With more extents waiting it rests less, or it would never get through. */
 const REST_MS = 10
+/** Old rows that one commit replaces, in the background; each is two deletions. */
+const ROWS_PER_COMMIT = 128
 
 /** Does `queueId` still need the entry of `seq`? */
 export type Alive = (queueId: number, seq: number) => boolean
-
-interface OldRow {
-  readonly firstSeq: number
-  readonly entry: Buffer
-}
 
 export interface TidierOptions {
   readonly disk: Disk
@@ -59,6 +57,11 @@ export class Tidier {
   private closed = false
   /** Ends the rest that is being taken. */
   private wake: (() => void) | undefined
+  /** Extents that are due, the one being tidied included; 0 when this run does not rest. */
+  private waiting = 0
+  /** First sequences of the old rows that the writer's row will replace, and the bytes of the first one's entries. */
+  private old: number[] = []
+  private oldEntryBytes = 0
   /** Of the extent being tidied: what its rows hold afterwards. */
   private keptEntries = 0
   private entryAt = 0
@@ -92,82 +95,105 @@ export class Tidier {
 
   private async tidyAll(current: number, eager: boolean, rests: boolean): Promise<void> {
     const due = [...this.o.extents.all()].filter((e) => e.id < current && needsIt(e, eager))
-    for (const extent of due) {
+    for (const [i, extent] of due.entries()) {
       if (this.closed) return
-      if (extent.live > 0) await this.tidy(extent, rests)
+      this.waiting = rests ? due.length - i : 0
+      if (extent.live > 0) await this.tidy(extent, eager)
     }
     this.writer = undefined
   }
 
-  private rest(): Promise<void> {
-    return new Promise((resolve) => {
+  /** Called with each row: takes a rest when it is time for one. */
+  private async rest(row: number): Promise<void> {
+    if (this.waiting === 0 || row % ROWS_PER_SLICE !== 0) return
+    await new Promise<void>((resolve) => {
       this.wake = resolve
-      this.o.clock.after(REST_MS, resolve)
+      this.o.clock.after(Math.max(1, REST_MS + 1 - this.waiting), resolve)
     })
   }
 
-  private async tidy(extent: Extent, rests: boolean): Promise<void> {
-    const rows: OldRow[] = []
-    for await (const { firstSeq, row } of this.o.reader.entryRows(extent.firstSeq, extent.lastSeq))
-      rows.push({ firstSeq, entry: row })
-    if (!this.stillThere(extent) || rows.length !== extent.rowCount) return
-    const keep = this.aliveNow(rows, extent.live)
+  private async tidy(extent: Extent, eager: boolean): Promise<void> {
+    const keep = eager || isSparse(extent) ? await this.aliveNow(extent) : undefined
+    if (!this.stillThere(extent)) return
     extent.tidiedLive = extent.live
     extent.tidiedRows = extent.rowCount
     this.writer ??= new RowWriter()
     this.keptEntries = 0
     this.keptBytes = 0
     this.entryAt = 0
-    let first = 0
-    let table = 0
-    let i = 0
-    // In one pass and not row by row: at a low rate there are thousands, and each read of its own would go through the threads that commits need.
-    for await (const { key, value: message } of this.o.disk.scan(keys.messageRows(extent.firstSeq, extent.lastSeq + 1))) {
-      if (this.closed || !this.stillThere(extent)) return this.abandon()
-      if (i === rows.length || keys.rowNumber(key) !== rows[i].firstSeq) return this.abandon()
-      if (i > first && !this.fits(rows[i], message)) {
-        table += (await this.emit(extent, rows, first, i, table)) ? 1 : 0
-        if (this.closed || !this.stillThere(extent)) return
-        first = i
-      }
-      if (i === first) this.writer.start(rows[i].firstSeq)
-      this.copy(rows[i], message, keep)
-      i++
-      if (rests && i % ROWS_PER_SLICE === 0) await this.rest()
+    const done = await this.rewrite(extent, keep)
+    if (!done) {
+      this.writer = undefined
+      this.old = []
+      return
     }
-    if (i < rows.length || this.closed || !this.stillThere(extent)) return this.abandon()
-    await this.emit(extent, rows, first, rows.length, table)
-    if (this.closed || !this.stillThere(extent)) return
     this.o.checkpoint.freed(extent.firstSeq, extent.lastSeq + 1, Math.max(0, extent.bytes - this.keptBytes))
     extent.total = Math.max(extent.live, this.keptEntries)
     extent.bytes = this.keptBytes
   }
 
+  /** Goes once over the rows of both kinds, side by side. False when it had to stop before the end. */
+  private async rewrite(extent: Extent, keep: Uint8Array | undefined): Promise<boolean> {
+    const { disk } = this.o
+    const end = extent.lastSeq + 1
+    const rows = extent.rowCount
+    const some = { rowsAtOnce: ROWS_PER_SLICE }
+    // In one pass and not row by row: at a low rate there are thousands, and each read of its own would go through the threads that commits need.
+    const entryRows = disk.scan(keys.entryRows(extent.firstSeq, end), some)[Symbol.asyncIterator]()
+    let n = 0
+    let table = 0
+    try {
+      for await (const { key, value: message } of disk.scan(keys.messageRows(extent.firstSeq, end), some)) {
+        const { value: beside } = await entryRows.next()
+        const firstSeq = keys.rowNumber(key)
+        if (this.closed || !this.stillThere(extent)) return false
+        if (beside === undefined || keys.rowNumber(beside.key) !== firstSeq) return false
+        const entry: Buffer = beside.value
+        if (this.old.length > 0 && !this.fits(firstSeq, entry, message)) {
+          if (await this.emit(extent, table)) table++
+          if (this.closed || !this.stillThere(extent)) return false
+        }
+        this.copy(firstSeq, entry, message, keep)
+        await this.rest(++n)
+      }
+      if (n !== rows || this.closed || !this.stillThere(extent)) return false
+      await this.emit(extent, table)
+      return !this.closed && this.stillThere(extent)
+    } finally {
+      await entryRows.return?.()
+    }
+  }
+
   /** Everything of an old row fits behind what the writer has. */
-  private fits(row: OldRow, message: Buffer): boolean {
+  private fits(firstSeq: number, entry: Buffer, message: Buffer): boolean {
     const writer = this.writer as RowWriter
     const { entries } = this
-    if (row.entry.length + message.length > LOG_ROW_BYTES_MAX) return false
-    entries.open(row.entry, row.firstSeq)
+    if (this.waiting > 0 && this.old.length >= ROWS_PER_COMMIT) return false
+    if (entry.length + message.length > LOG_ROW_BYTES_MAX) return false
+    entries.open(entry, firstSeq)
     while (entries.nextMessage()) {
-      if (!writer.fits(message.length + row.entry.length, entries.acceptedAt)) return false
+      if (!writer.fits(message.length + entry.length, entries.acceptedAt)) return false
       while (entries.nextEntry());
     }
     return true
   }
 
   /** Puts what is to be kept of an old row behind what the writer has. Without `keep` that is everything. */
-  private copy(row: OldRow, message: Buffer, keep: Uint8Array | undefined): void {
+  private copy(firstSeq: number, entry: Buffer, message: Buffer, keep: Uint8Array | undefined): void {
     const { entries } = this
     const writer = this.writer as RowWriter
-    entries.open(row.entry, row.firstSeq)
+    if (this.old.push(firstSeq) === 1) {
+      this.oldEntryBytes = entry.length
+      writer.start(firstSeq)
+    }
+    entries.open(entry, firstSeq)
     while (entries.nextMessage()) {
       let begun = false
-      if (keep === undefined) begun = this.copyMessage(writer, message, entries.seq, row.firstSeq)
+      if (keep === undefined) begun = this.copyMessage(writer, message, entries.seq, firstSeq)
       while (entries.nextEntry()) {
         if (keep !== undefined && keep[this.entryAt++] === 0) continue
-        if (!begun) begun = this.copyMessage(writer, message, entries.seq, row.firstSeq)
-        writer.rawEntry(row.entry, entries.entryAt, entries.entryEnd)
+        if (!begun) begun = this.copyMessage(writer, message, entries.seq, firstSeq)
+        writer.rawEntry(entry, entries.entryAt, entries.entryEnd)
         this.keptEntries++
       }
     }
@@ -178,29 +204,29 @@ export class Tidier {
     return true
   }
 
-  /** Replaces old rows `from` ≤ i < `to`, whose first is the `table`th of the extent now. True when a row took their place. */
-  private async emit(extent: Extent, rows: OldRow[], from: number, to: number, table: number): Promise<boolean> {
+  /** Replaces the old rows, whose first is the `table`th of the extent now, by what the writer has. True when a row took their place. */
+  private async emit(extent: Extent, table: number): Promise<boolean> {
     const { journal, reader } = this.o
     const writer = this.writer as RowWriter
-    const key = rows[from].firstSeq
-    const kept = writer.count
-    const made = kept === 0 ? undefined : writer.finish()
+    const { old } = this
+    this.old = []
+    const made = writer.count === 0 ? undefined : writer.finish()
     if (made !== undefined) this.keptBytes += made.message.length + made.entry.length
-    if (made !== undefined && to - from === 1 && made.entry.length === rows[from].entry.length) return true
-    for (let i = made === undefined ? from : from + 1; i < to; i++) {
-      journal.delLazily(keys.messageRowKey(rows[i].firstSeq))
-      journal.delLazily(keys.entryRowKey(rows[i].firstSeq))
+    if (made !== undefined && old.length === 1 && made.entry.length === this.oldEntryBytes) return true
+    for (let i = made === undefined ? 0 : 1; i < old.length; i++) {
+      journal.delLazily(keys.messageRowKey(old[i]))
+      journal.delLazily(keys.entryRowKey(old[i]))
     }
     if (made !== undefined) {
-      journal.putLazily(keys.messageRowKey(key), made.message)
-      journal.putLazily(keys.entryRowKey(key), made.entry)
+      journal.putLazily(keys.messageRowKey(old[0]), made.message)
+      journal.putLazily(keys.entryRowKey(old[0]), made.entry)
     }
     extent.tidying = journal.flush()
     await extent.tidying
     extent.tidying = undefined
     if (!this.stillThere(extent)) return made !== undefined
-    for (let i = from; i < to; i++) reader.forget(rows[i].firstSeq)
-    extent.replaceRows(table, table + to - from, made === undefined ? undefined : key)
+    for (const firstSeq of old) reader.forget(firstSeq)
+    extent.replaceRows(table, table + old.length, made === undefined ? undefined : old[0])
     return made !== undefined
   }
 
@@ -208,12 +234,18 @@ export class Tidier {
    * Which entries, in order, are alive at this moment. Undefined when the extent has other holders: of ordered queues, or of a tail that was
    * purged and whose entries are still being released by reading them here. Then nothing may be left out.
    */
-  private aliveNow(rows: OldRow[], live: number): Uint8Array | undefined {
+  private async aliveNow(extent: Extent): Promise<Uint8Array | undefined> {
     const { alive, entries } = this
     if (alive === undefined) return undefined
+    const rows: { firstSeq: number; entry: Buffer }[] = []
+    const range = keys.entryRows(extent.firstSeq, extent.lastSeq + 1)
+    for await (const { key, value } of this.o.disk.scan(range, { rowsAtOnce: ROWS_PER_SLICE })) {
+      await this.rest(rows.push({ firstSeq: keys.rowNumber(key), entry: value }))
+      if (this.closed || !this.stillThere(extent)) return undefined
+    }
     let total = 0
-    for (const row of rows) {
-      entries.open(row.entry, row.firstSeq)
+    for (const { entry, firstSeq } of rows) {
+      entries.open(entry, firstSeq)
       while (entries.nextMessage()) {
         total += entries.entryCount
         while (entries.nextEntry());
@@ -222,19 +254,15 @@ export class Tidier {
     const keep = new Uint8Array(total)
     let at = 0
     let n = 0
-    for (const row of rows) {
-      entries.open(row.entry, row.firstSeq)
+    for (const { entry, firstSeq } of rows) {
+      entries.open(entry, firstSeq)
       for (; entries.next(); at++) {
         if (!alive(entries.queueId, entries.seq)) continue
         keep[at] = 1
         n++
       }
     }
-    return n === live ? keep : undefined
-  }
-
-  private abandon(): void {
-    this.writer = undefined
+    return n === extent.live ? keep : undefined
   }
 
   private stillThere(extent: Extent): boolean {
@@ -244,10 +272,12 @@ export class Tidier {
 
 function needsIt(extent: Extent, eager: boolean): boolean {
   if (extent.live === 0 || extent.bytes > EXTENT_BYTES_MAX) return false
-  if (eager) return true
-  const { live, tidiedLive, rowCount, tidiedRows } = extent
-  const sparse = live * SPARSE_RATIO < extent.total && live * 2 <= (tidiedLive < 0 ? extent.total : tidiedLive)
+  if (eager || isSparse(extent)) return true
+  const { rowCount } = extent
   const ideal = Math.ceil(extent.bytes / LOG_ROW_BYTES_MAX)
-  const fragmented = rowCount >= FRAGMENTS_MIN && rowCount > ideal * FRAGMENT_RATIO && tidiedRows < 0
-  return sparse || fragmented
+  return rowCount >= FRAGMENTS_MIN && rowCount > ideal * FRAGMENT_RATIO && extent.tidiedRows < 0
+}
+
+function isSparse({ live, total, tidiedLive }: Extent): boolean {
+  return live * SPARSE_RATIO < total && live * 2 <= (tidiedLive < 0 ? total : tidiedLive)
 }
