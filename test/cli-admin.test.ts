@@ -183,6 +183,24 @@ describe('aqueduct publish', () => {
     expect(await aqueduct('publish a/# x')).toMatchObject({ code: 1, out: '' })
     expect(await aqueduct('publish a x --qos 3')).toMatchObject({ code: 1, out: '' })
   })
+
+  it('gives MQTT properties along', async () => {
+    await app.queues.put('propertied')
+    const options = '--content-type a/b --response-topic re/1 --correlation-data é --property unit=C --property eq=a=b'
+    expect(await aqueduct(`publish $queue/propertied x ${options}`)).toMatchObject({ code: 0, err: '' })
+    const [kept] = await app.queues.receive('propertied')
+    expect(kept?.properties).toEqual({
+      content_type: 'a/b',
+      response_topic: 're/1',
+      correlation_data: Buffer.from('é'),
+      user_properties: [
+        ['unit', 'C'],
+        ['eq', 'a=b'],
+      ],
+    })
+    expect(await aqueduct('publish a x --property unit')).toMatchObject({ code: 2, out: '' })
+    expect(await aqueduct('publish a x --response-topic a/#')).toMatchObject({ code: 1, out: '' })
+  })
 })
 
 describe('aqueduct session', () => {

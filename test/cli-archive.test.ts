@@ -54,12 +54,16 @@ describe('an export', () => {
       { body: 'later', delay_ms: 600_000 },
       { body: 'behind', key: 'k' },
       { body: 'line\nline "\u2028' },
+      {
+        body: 'with',
+        properties: { content_type: 'a/b', correlation_data: Buffer.from([0, 255]), user_properties: [['n', 'v']] },
+      },
     ])
-    expect(await words('export', 'from', file)).toMatchObject({ code: 0, out: 'exported 6 messages of from\n', err: '' })
-    expect(counts('from')).toMatchObject({ ready: 5, delayed: 1, leased: 0 })
-    expect(await words('import', 'to', file)).toMatchObject({ code: 0, out: 'imported 6 messages\n', err: '' })
+    expect(await words('export', 'from', file)).toMatchObject({ code: 0, out: 'exported 7 messages of from\n', err: '' })
+    expect(counts('from')).toMatchObject({ ready: 6, delayed: 1, leased: 0 })
+    expect(await words('import', 'to', file)).toMatchObject({ code: 0, out: 'imported 7 messages\n', err: '' })
     expect(app.queues.get('to').attributes).toEqual(app.queues.get('from').attributes)
-    expect(counts('to')).toMatchObject({ ready: 5, delayed: 1 })
+    expect(counts('to')).toMatchObject({ ready: 6, delayed: 1 })
     const [was, is] = await Promise.all(['from', 'to'].map((q) => app.queues.peek(q, { limit: 256 })))
     const known = (queue: string) => (m: { topic: string }) => ({ ...m, topic: m.topic.replace(`$queue/${queue}`, '$queue/*') })
     const fixed = { id: '', accepted_at: 0, until: 0, expires_at: 0 }
@@ -71,6 +75,7 @@ describe('an export', () => {
     const [timed] = is?.filter((m) => m.topic === 'a/b') ?? []
     expect(timed?.expires_at).toBeLessThanOrEqual(Date.now() + 1_001_000)
     expect(is?.[0]).toMatchObject({ priority: 1, tag: 'urgent' })
+    expect(is?.find((m) => m.body.equals(Buffer.from('with')))?.properties?.user_properties).toEqual([['n', 'v']])
     expect(timed?.body.equals(Buffer.from([0xff, 0, 10]))).toBe(true)
   })
 

@@ -8,7 +8,7 @@
  *
  * Always true: payloads are bytes, as text where they are UTF-8 and as base64 otherwise; a file without its last line was cut.
  */
-import type { NewMessage, QueueShape, ReceivedShape, SeenShape } from '../client/shapes.js'
+import type { NewMessage, PropertiesShape, QueueShape, ReceivedShape, SeenShape } from '../client/shapes.js'
 import { Ending, FAILED } from './exit.js'
 
 export interface Header {
@@ -65,6 +65,7 @@ export function parseLine(bytes: Buffer, number: number): Line {
   if (encoding !== 'text' && encoding !== 'base64') throw wrong(number, 'has an encoding that is neither text nor base64')
   const [key, tag, topic, id] = ['key', 'tag', 'topic', 'id'].map((name) => text(given, name, number))
   const priority = whole(given, 'priority', number)
+  const properties = given.properties as PropertiesShape | undefined
   const message: NewMessage = {
     body,
     encoding,
@@ -72,6 +73,8 @@ export function parseLine(bytes: Buffer, number: number): Line {
     ...(tag === undefined ? {} : { tag }),
     ...(topic === undefined ? {} : { topic }),
     ...(priority === undefined ? {} : { priority }),
+    // What may be in them, the server says.
+    ...(properties === undefined ? {} : { properties }),
   }
   const until = given.state === 'delayed' ? whole(given, 'until', number) : undefined
   return { kind: 'message', id, message, expires_at: whole(given, 'expires_at', number), until, messages: 0 }

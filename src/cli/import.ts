@@ -22,7 +22,7 @@ const TRIES = 10
 
 const GUIDE = `
 The queue is made with the attributes of the export if it is not there; one that is there keeps its own. Messages come in the order of the file, are accepted anew, and keep topic,
-payload, key, priority, and what is left of their delay and of their time to live; those whose time is over are left out.
+payload, key, tag, priority, MQTT properties, and what is left of their delay and of their time to live; those whose time is over are left out.
 
 When it stops half-way it says how far it got and how to go on. --dedup gives each message its old id as de-duplication id: lines that come again within the queue's
 dedup_window_s are not stored again, so that an import may simply be repeated.

@@ -52,9 +52,14 @@ export async function* batchesOf(messages: AsyncIterable<NewMessage | undefined>
 }
 
 /** Roughly, and rather too much: text may need escapes. */
-export function sizeOf({ body, encoding, key = '', tag = '', topic = '', dedup_id = '' }: NewMessage): number {
+export function sizeOf({ body, encoding, key = '', tag = '', topic = '', dedup_id = '', properties }: NewMessage): number {
   const text = encoding === 'base64' ? body.length : JSON.stringify(body).length * (isAscii(body) ? 1 : 3)
-  return text + (key.length + tag.length + topic.length + dedup_id.length) * 3 + 160
+  return (
+    text +
+    (key.length + tag.length + topic.length + dedup_id.length) * 3 +
+    160 +
+    (properties === undefined ? 0 : JSON.stringify(properties).length * 3)
+  )
 }
 
 const isAscii = (text: string): boolean => Buffer.byteLength(text) === text.length

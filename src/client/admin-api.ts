@@ -1,7 +1,7 @@
 /** The HTTP API as functions: bridge rules, sessions, publishing, and where a message went. */
 import { type Http, part } from './http.js'
 import { allOf } from './lists.js'
-import type { BoxedShape, BridgeShape, Payload, SessionDetail, SessionShape, TraceShape } from './shapes.js'
+import type { BoxedShape, BridgeShape, Payload, PropertiesShape, SessionDetail, SessionShape, TraceShape } from './shapes.js'
 
 /** A trace reads the index of every queue. */
 const SEARCH_MS = 600_000
@@ -72,6 +72,7 @@ export interface Publication extends Payload {
   readonly qos?: number
   readonly retain?: boolean
   readonly ttl_s?: number
+  readonly properties?: PropertiesShape
 }
 
 export class MessageApi {

@@ -64,7 +64,7 @@ export class QueueApi {
   async sendBytes(
     queue: string,
     bytes: Uint8Array,
-    query: Omit<NewMessage, 'body' | 'encoding'>,
+    query: Omit<NewMessage, 'body' | 'encoding' | 'properties'>,
     signal?: AbortSignal,
   ): Promise<SentShape> {
     const path = pathOf(queue, 'messages')

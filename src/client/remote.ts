@@ -1,7 +1,8 @@
 /** A queue of a server as a source of messages for a consumer. */
+import type { MessageProperties } from '../core/message-properties.js'
 import type { QueueApi } from './api.js'
 import { RequestError } from './errors.js'
-import { bytesOf, type ReceivedShape, type SettledShape } from './shapes.js'
+import { bytesOf, type PropertiesShape, type ReceivedShape, type SettledShape } from './shapes.js'
 import type { ReceiptResult, Received, Source } from './source.js'
 
 const SETTLE_LIMIT_MS = 10_000
@@ -26,6 +27,10 @@ export function remoteSource(api: QueueApi, queue: string): Source {
 }
 
 function received(m: ReceivedShape): Received {
-  const { encoding: _, key = '', expires_at = null, ...rest } = m
-  return { ...rest, key, expires_at, body: bytesOf(m) }
+  const { encoding: _, key = '', expires_at = null, properties, ...rest } = m
+  return { ...rest, key, expires_at, body: bytesOf(m), properties: properties === undefined ? null : propertiesOf(properties) }
+}
+
+function propertiesOf({ correlation_data, ...rest }: PropertiesShape): MessageProperties {
+  return { ...rest, ...(correlation_data === undefined ? {} : { correlation_data: Buffer.from(correlation_data, 'base64') }) }
 }

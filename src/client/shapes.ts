@@ -15,6 +15,15 @@ export interface Payload {
   readonly encoding?: 'text' | 'base64'
 }
 
+/** `correlation_data` is base64. */
+export interface PropertiesShape {
+  readonly payload_format_indicator?: 0 | 1
+  readonly content_type?: string
+  readonly response_topic?: string
+  readonly correlation_data?: string
+  readonly user_properties?: readonly (readonly [name: string, value: string])[]
+}
+
 export interface NewMessage extends Payload {
   readonly key?: string
   readonly tag?: string
@@ -23,6 +32,7 @@ export interface NewMessage extends Payload {
   readonly dedup_id?: string
   readonly ttl_s?: number
   readonly topic?: string
+  readonly properties?: PropertiesShape
 }
 
 export interface SentShape {
@@ -40,6 +50,7 @@ export interface ReceivedShape extends Payload {
   readonly first_leased_at: number
   readonly leased_until: number
   readonly expires_at?: number
+  readonly properties?: PropertiesShape
 }
 
 export interface PeekQuery {
@@ -62,6 +73,7 @@ export interface SeenShape extends Payload {
   readonly until?: number
   readonly origin?: string
   readonly died_at?: number
+  readonly properties?: PropertiesShape
 }
 
 export interface Peeked {
@@ -111,6 +123,7 @@ export interface BoxedShape extends Payload {
   readonly retain: boolean
   readonly accepted_at: number
   readonly expires_at?: number
+  readonly properties?: PropertiesShape
 }
 
 export interface TraceShape {

@@ -1,5 +1,7 @@
 /** What a consumer takes messages from: a server far away or the broker in this process. */
 
+import type { MessageProperties } from '../core/message-properties.js'
+
 /** A message that was handed out. Moments are milliseconds since 1970. */
 export interface Received {
   readonly id: string
@@ -17,6 +19,8 @@ export interface Received {
   readonly leased_until: number
   /** Null for never. */
   readonly expires_at: number | null
+  /** What an MQTT 5 publisher, or a sender, gave it along; null for nothing. */
+  readonly properties: MessageProperties | null
 }
 
 export interface ReceiveOptions {

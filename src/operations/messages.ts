@@ -9,6 +9,7 @@ import { topicFault } from '../topics/names.js'
 import { some, whole } from './checks.js'
 import { messageId } from './ids.js'
 import { QueueMoves } from './moves.js'
+import { type MessageProperties, propertyBlock, shownProperties } from './properties.js'
 
 export interface NewMessage {
   /** Text is taken as its UTF-8. */
@@ -27,6 +28,7 @@ export interface NewMessage {
   readonly dedup_id?: string
   /** How long it is worth receiving; the queue's retention bounds it. */
   readonly ttl_s?: number
+  readonly properties?: MessageProperties
 }
 
 export interface Sent {
@@ -66,6 +68,8 @@ export interface Received {
   readonly leased_until: number
   /** Null for never. */
   readonly expires_at: number | null
+  /** What an MQTT 5 publisher, or a sender, gave it along; null for nothing. */
+  readonly properties: MessageProperties | null
 }
 
 /** What became of each receipt, in the order in which they were given. An expired or foreign one is `receipt_invalid`. */
@@ -156,7 +160,8 @@ export class Queues extends QueueMoves {
       const fault = topicFault(topic, this.ground.broker.state.settings.max_topic_levels)
       if (fault !== undefined) throw new AqueductError('topic_invalid', `topic: ${fault}.`)
     }
-    return viewOf(Buffer.from(topic), bytesOf(m.body), now)
+    const payload = bytesOf(m.body)
+    return viewOf(Buffer.from(topic), payload, now, propertyBlock(m.properties, payload))
   }
 }
 
@@ -181,5 +186,6 @@ function received(d: Delivery): Received {
     first_leased_at: d.firstLeasedAt,
     leased_until: d.leasedUntil,
     expires_at: d.expiresAt === 0 ? null : d.expiresAt,
+    properties: shownProperties(message),
   }
 }

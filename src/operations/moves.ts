@@ -8,6 +8,7 @@ import { deadNameOf } from '../queue/ordered-queues.js'
 import { whole } from './checks.js'
 import { show } from './ground.js'
 import { messageId, sequenceOf } from './ids.js'
+import { type MessageProperties, shownProperties } from './properties.js'
 import { QueueDefinitions } from './queues.js'
 import { redriveSession, sessionOfDead } from './session-dead.js'
 
@@ -49,6 +50,7 @@ export interface Seen {
   /** A dead letter: the queue it died in, if that is still there, and when. */
   readonly origin: string | null
   readonly died_at: number | null
+  readonly properties: MessageProperties | null
 }
 
 export interface RedriveOptions {
@@ -203,5 +205,6 @@ function seenOf(p: Peeked, nameOf: (id: number) => string | null): Seen {
     until: p.until === 0 ? null : p.until,
     origin: p.origin === 0 ? null : nameOf(p.origin),
     died_at: p.diedAt === 0 ? null : p.diedAt,
+    properties: shownProperties(message),
   }
 }

@@ -6,6 +6,7 @@ import { whole } from './checks.js'
 import { type Ground, show } from './ground.js'
 import { messageId } from './ids.js'
 import { bytesOf } from './messages.js'
+import { type MessageProperties, propertyBlock } from './properties.js'
 
 export interface Publication {
   readonly topic: string
@@ -17,6 +18,8 @@ export interface Publication {
   readonly retain?: boolean
   /** How long it is worth delivering. */
   readonly ttl_s?: number
+  /** For subscribers of MQTT 5, bridge rules and queues. */
+  readonly properties?: MessageProperties
 }
 
 export interface Published {
@@ -28,17 +31,19 @@ export interface Published {
 export type Publish = (message: Publication) => Promise<Published>
 
 export function publisher(ground: Ground): Publish {
-  return async ({ topic, body = '', qos = 1, retain = false, ttl_s }) => {
+  return async ({ topic, body = '', qos = 1, retain = false, ttl_s, properties: given }) => {
     whole('qos', qos, 0, 2)
     whole('ttl_s', ttl_s, 1, RETENTION_S_MAX)
     const { stored } = ground
     const { state } = ground.broker
     if (typeof topic === 'string' && state.spaces.isClosed(topic))
       throw new AqueductError('not_authorised', `Nobody may publish to ${show(topic)}.`)
+    const payload = bytesOf(body)
+    const properties = propertyBlock(given, payload)
     const log = stored.store.messages
     const before = log.nextSeq
     const expiresAt = ttl_s === undefined ? 0 : ground.now() + ttl_s * 1000
-    const group = admitOutgoing(state, stored, { topic, payload: bytesOf(body), qos, retain, expiresAt }, null)
+    const group = admitOutgoing(state, stored, { topic, payload, qos, retain, properties, expiresAt }, null)
     if (typeof group === 'string') throw new AqueductError('topic_invalid', `topic: ${group}.`)
     if (group === REFUSED_FULL)
       throw new AqueductError('store_full', 'The store is nearly full: nothing of the message was stored.')

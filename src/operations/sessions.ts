@@ -10,6 +10,7 @@ import { whole } from './checks.js'
 import { type Ground, show } from './ground.js'
 import { messageId, sequenceOf } from './ids.js'
 import { type Page, type PageOptions, pageOf } from './page.js'
+import { type MessageProperties, shownProperties } from './properties.js'
 import { deadOfSession, redriveSession, sessionNotFound } from './session-dead.js'
 
 /** A session and how it is doing, known without reading anything. Moments are milliseconds since 1970; null for none. */
@@ -58,6 +59,7 @@ export interface Boxed {
   readonly retain: boolean
   readonly accepted_at: number
   readonly expires_at: number | null
+  readonly properties: MessageProperties | null
 }
 
 export interface SessionPeekOptions {
@@ -112,6 +114,7 @@ export class Sessions {
         retain: (flags & FLAG_RETAIN) !== 0,
         accepted_at: message.acceptedAt,
         expires_at: message.expiresAt === 0 ? null : message.expiresAt,
+        properties: shownProperties(message),
       })
       if (out.length === limit) break
     }

@@ -115,4 +115,5 @@ export interface ReceivedMessage {
   readonly first_leased_at: number
   readonly leased_until: number
   readonly expires_at?: number
+  readonly properties?: object
 }

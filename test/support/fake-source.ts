@@ -89,7 +89,7 @@ export async function settle(): Promise<void> {
 }
 
 function message(receipt: string, attempts: number): Received {
-  const at = { accepted_at: 0, first_leased_at: 0, leased_until: 0, expires_at: null }
+  const at = { accepted_at: 0, first_leased_at: 0, properties: null, leased_until: 0, expires_at: null }
   return { id: receipt, receipt, topic: 't', body: Buffer.from(receipt), attempts, key: '', priority: 8, ...at }
 }
 

@@ -14,6 +14,7 @@ import type { NewMessage, Received, Sent } from '../../operations/messages.js'
 import type { Operations } from '../../operations/operations.js'
 import { list, object, oneOf, text, whole, wholeText, z } from './fields.js'
 import { decode, encode } from './payload.js'
+import { properties, readShown, show } from './properties.js'
 import { messageRoute, type Route, route } from './route.js'
 import { encoding, moment, queueParams } from './shapes.js'
 
@@ -45,6 +46,7 @@ const newMessage = object({
   dedup_id: dedup_id.exactOptional(),
   ttl_s: whole(1, RETENTION_S_MAX, ttlText).exactOptional(),
   topic: topic.exactOptional(),
+  properties: properties.exactOptional(),
 }).meta({ id: 'NewMessage' })
 
 const batch = object({ messages: list(newMessage, BATCH_MESSAGES_MAX, 'Stored in this order, all of them or none.') })
@@ -78,6 +80,7 @@ const received = z
     first_leased_at: moment('When it was first handed out'),
     leased_until: moment('When the lease ends'),
     expires_at: moment('When it is thrown away').exactOptional(),
+    properties: properties.exactOptional(),
   })
   .meta({ id: 'Received' })
 
@@ -188,7 +191,11 @@ function fromBatch(messages: readonly BatchItem[], query: object): object[] {
   const [stray] = Object.keys(query)
   if (stray !== undefined)
     throw new AqueductError('attribute_invalid', `A batch says ${stray} for each of its messages, not in the query.`)
-  return messages.map(({ encoding: given = 'text', ...m }, i) => ({ ...m, body: decode(m.body, given, `messages[${i}].body`) }))
+  return messages.map(({ encoding: given = 'text', properties: shown, ...m }, i) => ({
+    ...m,
+    body: decode(m.body, given, `messages[${i}].body`),
+    ...(shown === undefined ? {} : { properties: readShown(shown, `messages[${i}].properties`) }),
+  }))
 }
 
 function showSent({ id, outcome }: Sent): object {
@@ -210,5 +217,6 @@ function showReceived(m: Received): object {
     first_leased_at,
     leased_until,
     ...(expires_at === null ? {} : { expires_at }),
+    ...show(m.properties),
   }
 }

@@ -4,6 +4,7 @@ import type { EntryState, Seen } from '../../operations/moves.js'
 import type { Operations } from '../../operations/operations.js'
 import { object, text, whole, wholeText, z } from './fields.js'
 import { encode } from './payload.js'
+import { properties, show } from './properties.js'
 import { type Route, route } from './route.js'
 import { count, encoding, moment, queueParams } from './shapes.js'
 
@@ -38,6 +39,7 @@ const seen = z
     until: moment('When a delayed message can be received, and when a lease ends').optional(),
     origin: z.string().optional().describe('A dead letter: the queue it died in, if that is still there.'),
     died_at: moment('When it died').optional(),
+    properties: properties.optional(),
   })
   .meta({ id: 'Seen' })
 
@@ -125,7 +127,7 @@ export function moveRoutes({ queues }: Operations): Route[] {
   ]
 }
 
-function showSeen({ body, key, tag, expires_at, until, origin, died_at, ...m }: Seen): object {
+function showSeen({ body, key, tag, expires_at, until, origin, died_at, properties: given, ...m }: Seen): object {
   return {
     ...m,
     ...encode(body),
@@ -135,5 +137,6 @@ function showSeen({ body, key, tag, expires_at, until, origin, died_at, ...m }: 
     ...(until === null ? {} : { until }),
     ...(origin === null ? {} : { origin }),
     ...(died_at === null ? {} : { died_at }),
+    ...show(given),
   }
 }

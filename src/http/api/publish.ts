@@ -4,6 +4,7 @@ import type { Operations } from '../../operations/operations.js'
 import type { Publication } from '../../operations/publish.js'
 import { flag, object, oneOf, text, whole, z } from './fields.js'
 import { decode } from './payload.js'
+import { properties, readShown } from './properties.js'
 import { type Route, route } from './route.js'
 
 const publication = object({
@@ -15,6 +16,7 @@ const publication = object({
     'Also kept for later subscribers; with an empty payload, what was kept is removed. Default false.',
   ).exactOptional(),
   ttl_s: whole(1, RETENTION_S_MAX, 'How long it is worth delivering, in seconds.').exactOptional(),
+  properties: properties.exactOptional(),
 }).meta({ id: 'Publication' })
 
 const published = z.strictObject({ id: z.string().nullable().describe('Null when no queue wanted it.') })
@@ -34,8 +36,9 @@ export function publishRoutes({ publish }: Operations): Route[] {
         201: { text: 'It is in at least one queue.', schema: published },
       },
       errors: ['topic_invalid', 'queue_not_found', 'queue_full', 'store_full'],
-      async run({ body: { encoding = 'text', body = '', ...message } }) {
-        const { id } = await publish({ ...message, body: decode(body, encoding, 'body') } as Publication)
+      async run({ body: { encoding = 'text', body = '', properties: shown, ...message } }) {
+        const given = shown === undefined ? {} : { properties: readShown(shown, 'properties') }
+        const { id } = await publish({ ...message, ...given, body: decode(body, encoding, 'body') } as Publication)
         return { status: id === null ? 200 : 201, body: { id } }
       },
     }),

@@ -5,6 +5,7 @@ import type { Boxed } from '../../operations/sessions.js'
 import { object, text, whole, wholeText, z } from './fields.js'
 import { purged } from './moves.js'
 import { encode } from './payload.js'
+import { properties, show } from './properties.js'
 import { type Route, route } from './route.js'
 import { count, encoding, moment, pageQuery } from './shapes.js'
 
@@ -42,6 +43,7 @@ const boxed = z
     retain: z.boolean(),
     accepted_at: moment('When it was stored'),
     expires_at: moment('When it is thrown away').optional(),
+    properties: properties.optional(),
   })
   .meta({ id: 'Boxed' })
 
@@ -148,6 +150,6 @@ export function sessionRoutes({ sessions }: Operations): Route[] {
   ]
 }
 
-function showBoxed({ body, expires_at, ...m }: Boxed): object {
-  return { ...m, ...encode(body), ...(expires_at === null ? {} : { expires_at }) }
+function showBoxed({ body, expires_at, properties: given, ...m }: Boxed): object {
+  return { ...m, ...encode(body), ...(expires_at === null ? {} : { expires_at }), ...show(given) }
 }
