@@ -54,6 +54,8 @@ export class Holds {
   }
 
   seal(put: (key: Buffer, value: Buffer) => void, del: (key: Buffer) => void): void {
+    // Even an empty set is given a new table when it is cleared, and this is asked with every commit.
+    if (this.changed.size === 0) return
     for (const extent of this.changed) {
       const key = orderedIndexKey(NO_QUEUE, HOLDS, extent, 0)
       const count = this.counts.get(extent) as number

@@ -8,7 +8,7 @@
  *
  *   npx tsx test/rigs/scale.ts --target aqueduct [--part filters,idle] [--messages 1000000] [--connections 5000]
  *
- * Exit 1 where a figure misses its bar: 1 s; 2 s; 8 KiB; 2 s, 50 MiB and 2.5 times the CPU. Connections need a limit of open files above their number.
+ * Exit 1 where a figure misses its bar: 1 s; 2 s; 8 KiB; 2 s, 50 MiB and 2 times the CPU. Connections need a limit of open files above their number.
  */
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -24,7 +24,7 @@ interface Part {
 }
 
 /** CPU of a drained message: of a million that come from the disk, and of a few that are in memory still. Reading is the difference. */
-const DRAIN_CPU_RATIO = 2.5
+const DRAIN_CPU_RATIO = 2
 
 const ms = (since: number): number => Math.round(performance.now() - since)
 
