@@ -329,6 +329,40 @@ describe('tidying', () => {
     await close(again)
   })
 
+  test('a read that fails in the middle leaves nothing behind for the next extent', async () => {
+    const disk = new CutDisk()
+    const given: string[] = []
+    // Two extents of small rows: after a start the log goes on in a fresh one.
+    for (let extent = 0; extent < 2; extent++) {
+      const o = await openOn(new CutDisk(disk.rows))
+      for (let i = 0; i < 40; i++) {
+        given.push(`${extent}.${i}`)
+        give(o.engine, [make(o.engine, 'a')], `${extent}.${i}`)
+        await o.store.journal.flush()
+      }
+      await close(o)
+    }
+    const failing = new CutDisk(disk.rows)
+    const again = await openOn(failing)
+    const scan = failing.scan.bind(failing)
+    failing.scan = async function* (range, options) {
+      let n = 0
+      for await (const row of scan(range, options)) {
+        if (range.gte.toString('latin1', 0, 1) === 'M' && ++n === 20) throw new Error('unreadable for a moment')
+        yield row
+      }
+    }
+    await again.store.messages.tidier.run(9)
+    expect((await rowsOf(disk, 'E')).length).toBe(80)
+    failing.scan = scan
+    await again.store.messages.tidier.run(9)
+    expect((await rowsOf(disk, 'E')).length).toBe(41)
+    await close(again)
+    const last = await openOn(new CutDisk(disk.rows))
+    expect(await drain(make(last.engine, 'a'), last.engine)).toEqual(given)
+    await close(last)
+  })
+
   test('a row that is merged while it is being read is read as it is then', async () => {
     const disk = new CutDisk()
     const o = await openOn(disk)

@@ -121,12 +121,17 @@ export class Tidier {
     this.keptEntries = 0
     this.keptBytes = 0
     this.entryAt = 0
-    const done = await this.rewrite(extent, keep)
-    if (!done) {
-      this.writer = undefined
-      this.old = []
-      return
+    let done = false
+    try {
+      done = await this.rewrite(extent, keep)
+    } finally {
+      // Half a run: what is in the writer and what it would have replaced belong to this extent only.
+      if (!done) {
+        this.writer = undefined
+        this.old = []
+      }
     }
+    if (!done) return
     this.o.checkpoint.freed(extent.firstSeq, extent.lastSeq + 1, Math.max(0, extent.bytes - this.keptBytes))
     extent.total = Math.max(extent.live, this.keptEntries)
     extent.bytes = this.keptBytes
@@ -146,19 +151,19 @@ export class Tidier {
       for await (const { key, value: message } of disk.scan(keys.messageRows(extent.firstSeq, end), some)) {
         const { value: beside } = await entryRows.next()
         const firstSeq = keys.rowNumber(key)
-        if (this.closed || !this.stillThere(extent)) return false
+        if (!this.goesOn(extent)) return false
         if (beside === undefined || keys.rowNumber(beside.key) !== firstSeq) return false
         const entry: Buffer = beside.value
         if (this.old.length > 0 && !this.fits(firstSeq, entry, message)) {
           if (await this.emit(extent, table)) table++
-          if (this.closed || !this.stillThere(extent)) return false
+          if (!this.goesOn(extent)) return false
         }
         this.copy(firstSeq, entry, message, keep)
         await this.rest(++n)
       }
-      if (n !== rows || this.closed || !this.stillThere(extent)) return false
+      if (n !== rows || !this.goesOn(extent)) return false
       await this.emit(extent, table)
-      return !this.closed && this.stillThere(extent)
+      return this.goesOn(extent)
     } finally {
       await entryRows.return?.()
     }
@@ -241,7 +246,7 @@ export class Tidier {
     const range = keys.entryRows(extent.firstSeq, extent.lastSeq + 1)
     for await (const { key, value } of this.o.disk.scan(range, { rowsAtOnce: ROWS_PER_SLICE })) {
       await this.rest(rows.push({ firstSeq: keys.rowNumber(key), entry: value }))
-      if (this.closed || !this.stillThere(extent)) return undefined
+      if (!this.goesOn(extent)) return undefined
     }
     let total = 0
     for (const { entry, firstSeq } of rows) {
@@ -263,6 +268,10 @@ export class Tidier {
       }
     }
     return n === extent.live ? keep : undefined
+  }
+
+  private goesOn(extent: Extent): boolean {
+    return !this.closed && this.stillThere(extent)
   }
 
   private stillThere(extent: Extent): boolean {
