@@ -1,5 +1,5 @@
 /** The MQTT 5 properties of a message as an object, for plugins and programs: the broker itself hands them on as bytes. */
-import { AqueductError, hasCode } from '../core/errors.js'
+import { AqueductError } from '../core/errors.js'
 import { PUBLISH } from '../mqtt/constants.js'
 import { PacketFault } from '../mqtt/faults.js'
 import { type Properties, readProperties, writeProperties } from '../mqtt/properties.js'
@@ -14,22 +14,18 @@ export function propertiesOf(m: MessageView): Properties {
   return m.properties === undefined ? NONE : readProperties(m.properties, 0, m.properties.length, PUBLISH)
 }
 
-/** The bytes of `properties` as a message carries them; undefined for none. Throws `attribute_invalid` for what no publisher could send. */
+/**
+ * The bytes of `properties` as a message carries them; undefined for none. They are read again: what a subscriber would refuse is refused here,
+ * too. Throws `malformed_packet`.
+ */
 export function blockOf(properties: Properties): Buffer | undefined {
   try {
     const block = writeProperties(properties)
-    // What the wire forbids beyond lengths (wildcards in a topic, characters in a text) is said where it is read.
     readProperties(block, 0, block.length, PUBLISH)
     return block.length === 0 ? undefined : block
   } catch (error) {
-    if (error instanceof PacketFault) throw refused(error.text)
-    if (hasCode(error, 'malformed_packet')) throw refused(error.message)
-    throw error
+    if (error instanceof AqueductError) throw error
+    const why = error instanceof PacketFault ? error.text : 'a value has the wrong type'
+    throw new AqueductError('malformed_packet', `properties of a message: ${why}`)
   }
-}
-
-/** Under the names that programs know. */
-function refused(why: string): AqueductError {
-  const text = why.replace(/[a-z][A-Z]/g, (two) => `${two[0]}_${two[1].toLowerCase()}`)
-  return new AqueductError('attribute_invalid', `properties: ${text}.`)
 }

@@ -1,14 +1,13 @@
 /** The MQTT 5 properties of messages, from programs and for them. */
 import { isUtf8 } from 'node:buffer'
 import { blockOf, type Properties, propertiesOf } from '../broker/properties.js'
-import { AqueductError } from '../core/errors.js'
+import { AqueductError, hasCode } from '../core/errors.js'
 import type { MessageProperties } from '../core/message-properties.js'
+import { hasUtf8 } from '../core/utf8.js'
 import type { MessageView } from '../store/message.js'
 import { whole } from './checks.js'
 
 export type { MessageProperties }
-
-const LONE_SURROGATE = /\p{Surrogate}/u
 
 /** As the store keeps them; undefined for none. Throws `attribute_invalid` for what no publisher could send beside this payload. */
 export function propertyBlock(given: MessageProperties | undefined, payload: Buffer): Buffer | undefined {
@@ -18,7 +17,7 @@ export function propertyBlock(given: MessageProperties | undefined, payload: Buf
   if (format === 1 && !isUtf8(payload))
     throw new AqueductError('attribute_invalid', 'payload_format_indicator is 1, but the payload is not UTF-8.')
   const texts = [content_type ?? '', response_topic ?? '', ...(user_properties ?? []).flat()]
-  if (texts.some((text) => LONE_SURROGATE.test(text)))
+  if (!texts.every(hasUtf8))
     throw new AqueductError('attribute_invalid', 'properties hold half a surrogate pair, which has no UTF-8.')
   const properties: Properties = {}
   if (format !== undefined) properties.payloadFormatIndicator = format === 1
@@ -26,7 +25,14 @@ export function propertyBlock(given: MessageProperties | undefined, payload: Buf
   if (response_topic !== undefined) properties.responseTopic = response_topic
   if (correlation_data !== undefined) properties.correlationData = Buffer.from(correlation_data)
   if (user_properties !== undefined) properties.userProperties = user_properties.map(([name, value]) => [name, value])
-  return blockOf(properties)
+  try {
+    return blockOf(properties)
+  } catch (error) {
+    if (!hasCode(error, 'malformed_packet')) throw error
+    // Under the names that programs know.
+    const said = error.message.replace(/[a-z][A-Z]/g, (two) => `${two[0]}_${two[1].toLowerCase()}`)
+    throw new AqueductError('attribute_invalid', `${said}.`)
+  }
 }
 
 /** Null for none. */

@@ -6,14 +6,13 @@
  * "no level left", a position of `length` means "one empty level left".
  */
 import { STRING_BYTES_MAX } from '../core/limits.js'
+import { hasUtf8 } from '../core/utf8.js'
 
 const SLASH = 0x2f
 const PLUS = 0x2b
 const HASH = 0x23
 const DOLLAR = 0x24
 
-/** A UTF-16 half without its partner has no UTF-8 form [MQTT-1.5.4-1]. */
-const LONE_SURROGATE = /\p{Surrogate}/u
 const SHARE = '$share/'
 
 /**
@@ -41,7 +40,7 @@ export function filterFault(filter: string, levels_max: number): string | undefi
     if (Buffer.byteLength(filter) > STRING_BYTES_MAX) return tooLong('a topic filter')
     inner = shared.filter
     if (inner.length === 0) return 'a shared subscription needs a topic filter behind its group'
-    if (LONE_SURROGATE.test(shared.group) || shared.group.includes('\0')) return 'the group holds a character that is not allowed'
+    if (!hasUtf8(shared.group) || shared.group.includes('\0')) return 'the group holds a character that is not allowed'
   }
   for (let at = 0; at < inner.length; at++) {
     const c = inner.charCodeAt(at)
@@ -107,7 +106,7 @@ function textFault(what: string, text: string, levels_max: number): string | und
   // A UTF-16 unit is at most three bytes of UTF-8, so that short text needs no counting.
   if (text.length * 3 > STRING_BYTES_MAX && Buffer.byteLength(text) > STRING_BYTES_MAX) return tooLong(what)
   if (text.includes('\0')) return `${what} may not hold the character U+0000`
-  if (LONE_SURROGATE.test(text)) return `${what} must be encodable as UTF-8`
+  if (!hasUtf8(text)) return `${what} must be encodable as UTF-8`
   let levels = 1
   for (let at = text.indexOf('/'); at >= 0; at = text.indexOf('/', at + 1)) levels++
   return levels > levels_max ? `${what} may have at most ${levels_max} levels` : undefined

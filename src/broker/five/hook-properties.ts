@@ -1,9 +1,9 @@
 /** MQTT 5 properties as hooks, listeners and programs of Aedes see them: the names and shapes of `mqtt-packet`. */
 import { AqueductError } from '../../core/errors.js'
 import { PUBLISH } from '../../mqtt/constants.js'
-import { PacketFault } from '../../mqtt/faults.js'
-import { type Properties, readProperties, writeProperties } from '../../mqtt/properties.js'
+import { type Properties, readProperties } from '../../mqtt/properties.js'
 import type { MessageView } from '../../store/message.js'
+import { blockOf } from '../properties.js'
 import { remaining_s } from './copies.js'
 
 /** Everything is there under its name of the standard, but for these two. */
@@ -56,24 +56,10 @@ export function givenProperties(given: HookProperties | undefined, now: number):
     ...(correlationData === undefined ? {} : { correlationData }),
     ...(pairs === undefined ? {} : { userProperties: pairs }),
   }
-  const block = written(kept)
   const expiry_s = messageExpiryInterval === undefined ? 0 : checkedExpiry(messageExpiryInterval)
   return {
-    properties: block.length === 0 ? undefined : block,
+    properties: blockOf(kept),
     expiresAt: messageExpiryInterval === undefined ? 0 : now + Math.max(1, expiry_s * 1000),
-  }
-}
-
-/** The block, read again: what a subscriber would refuse is refused here, too. */
-function written(kept: Properties): Buffer {
-  try {
-    const block = writeProperties(kept)
-    readProperties(block, 0, block.length, PUBLISH)
-    return block
-  } catch (error) {
-    if (error instanceof AqueductError) throw error
-    const why = error instanceof PacketFault ? error.text : 'a value has the wrong type'
-    throw new AqueductError('malformed_packet', `properties of a message: ${why}`)
   }
 }
 

@@ -1,6 +1,7 @@
 /** Payloads are bytes; JSON carries them as text where they are valid UTF-8, and as base64 otherwise. */
 import { isUtf8 } from 'node:buffer'
 import { AqueductError } from '../../core/errors.js'
+import { hasUtf8 } from '../../core/utf8.js'
 
 export type Encoding = 'text' | 'base64'
 
@@ -11,12 +12,11 @@ export function encode(bytes: Buffer): { body: string; encoding: Encoding } {
 }
 
 const BASE64 = /^[A-Za-z0-9+/]*={0,2}$/
-const LONE_SURROGATE = /\p{Surrogate}/u
 
 /** Throws `attribute_invalid` for a text that is not what `encoding` says. `name` begins the sentence. */
 export function decode(body: string, encoding: Encoding, name: string): Buffer {
   if (encoding === 'text') {
-    if (LONE_SURROGATE.test(body))
+    if (!hasUtf8(body))
       throw new AqueductError('attribute_invalid', `${name} holds half a surrogate pair, which has no UTF-8: send it as base64.`)
     return Buffer.from(body)
   }
