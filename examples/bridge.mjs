@@ -8,7 +8,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { createAqueduct } from 'aqueduct'
+import { createAqueduct } from '@aqueduct-mq/aqueduct'
 import mqtt from 'mqtt'
 
 const folder = await mkdtemp(join(tmpdir(), 'aqueduct-example-'))

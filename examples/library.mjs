@@ -10,7 +10,7 @@ import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import { createAqueduct, durableQueues, qosRetry } from 'aqueduct'
+import { createAqueduct, durableQueues, qosRetry } from '@aqueduct-mq/aqueduct'
 import mqtt from 'mqtt'
 
 const given = process.argv[2]

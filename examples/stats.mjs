@@ -6,8 +6,8 @@
  */
 import { once } from 'node:events'
 import { createServer } from 'node:net'
+import { createAqueduct } from '@aqueduct-mq/aqueduct'
 import stats from 'aedes-stats'
-import { createAqueduct } from 'aqueduct'
 import mqtt from 'mqtt'
 
 const { aedes, close } = await createAqueduct({ store: { durability: 'memory' } })

@@ -5,7 +5,7 @@
  *     node examples/worker.mjs [URL]
  */
 import { setTimeout as sleep } from 'node:timers/promises'
-import { consume } from 'aqueduct/client'
+import { consume } from '@aqueduct-mq/aqueduct/client'
 
 const given = process.argv[2]
 const server = given === undefined ? await demonstration() : undefined
@@ -43,7 +43,7 @@ console.log(`shipped ${shipped} orders; ${failed} tries failed, ${lost} were los
 
 /** A server with a hundred orders. A worker needs nothing of this. */
 async function demonstration() {
-  const { makeSettings, startApp } = await import('aqueduct')
+  const { makeSettings, startApp } = await import('@aqueduct-mq/aqueduct')
   const app = await startApp(makeSettings({ store: { durability: 'memory' }, mqtt: { port: 'off' }, http: { port: 0 } }), {
     announce: () => {},
   })

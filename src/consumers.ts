@@ -1,4 +1,4 @@
-/** `aqueduct.consume(…)`: the consumer of `aqueduct/client` on the queues of this process, without HTTP between them. */
+/** `aqueduct.consume(…)`: the consumer of `@aqueduct-mq/aqueduct/client` on the queues of this process, without HTTP between them. */
 import type { ConsumeOptions } from './client/consume-options.js'
 import { type Consumer, type Handler, startConsumer } from './client/consumer.js'
 import type { Source } from './client/source.js'

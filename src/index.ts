@@ -1,7 +1,7 @@
 /**
  * The library's public door.
  *
- *     import { createAqueduct } from 'aqueduct'
+ *     import { createAqueduct } from '@aqueduct-mq/aqueduct'
  *     const { aedes, close } = await createAqueduct({ store: { path: './data' } })
  *     net.createServer(aedes.handle).listen(1883)
  */

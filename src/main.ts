@@ -4,6 +4,7 @@ import { type Actions, run } from './cli/program.js'
 import { processTerminal } from './cli/terminal.js'
 import type { Settings } from './config/schema.js'
 import { AqueductError, hasCode } from './core/errors.js'
+import type { Log } from './core/log.js'
 
 /** Resolves at the first SIGTERM or SIGINT. Later ones are ignored: npm and the terminal both deliver one Ctrl-C. */
 function stopSignal(): Promise<NodeJS.Signals> {
@@ -11,6 +12,17 @@ function stopSignal(): Promise<NodeJS.Signals> {
     process.on('SIGTERM', resolve)
     process.on('SIGINT', resolve)
   })
+}
+
+/**
+ * Signals that Node would answer by dying, or by opening a debugger: those who send them mean "read your settings again" or "open your log files again",
+ * and there is neither here.
+ */
+function heedSignals(log: Log): void {
+  process.on('SIGHUP', () => log.info({ signal: 'SIGHUP' }, 'nothing to reload: settings are read at a start'))
+  for (const signal of ['SIGUSR1', 'SIGUSR2'] as const) {
+    process.on(signal, () => log.info({ signal }, 'this signal has no meaning here'))
+  }
 }
 
 // A reader that went away (`aqueduct serve | head -1`) must not take the broker with it.
@@ -21,6 +33,7 @@ const actions: Actions = {
   async serve(settings: Settings): Promise<number> {
     const { jsonLog } = await import('./cli/log.js')
     const log = jsonLog(settings.log.level)
+    heedSignals(log)
     // With every listener off nothing else would keep the process alive until it is told to stop.
     const alive = setInterval(() => {}, 2 ** 30)
     // Counted from the signal, also when it comes while the store is still being recovered.

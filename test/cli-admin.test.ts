@@ -218,7 +218,11 @@ describe('aqueduct session', () => {
     expect(peeked.json.map((m) => m.body)).toEqual(Array.from({ length: 290 }, (_, i) => String(i)))
     expect((await words('session', 'peek', 'kit chen/1')).out.trimEnd().split('\n')).toHaveLength(11)
     expect(await words('session', 'purge', 'kit chen/1')).toMatchObject({ code: 0, out: 'purged 300 messages\n' })
-    expect(await words('session', 'peek', 'kit chen/1')).toMatchObject({ code: 3, out: '' })
+    expect(await words('session', 'peek', 'kit chen/1')).toMatchObject({
+      code: 3,
+      out: '',
+      err: 'Nothing waits for kit chen/1.\n',
+    })
     expect(await words('session', 'redrive', 'kit chen/1')).toMatchObject({ code: 0, out: 'redrove 0 messages\n' })
     expect(await words('session', 'delete', 'kit chen/1')).toMatchObject({ code: 0, out: 'deleted kit chen/1\n' })
     expect(await words('session', 'show', 'kit chen/1')).toMatchObject({ code: 3, out: '' })

@@ -110,6 +110,18 @@ describe('aqueduct serve', () => {
     expect([code, out]).toEqual([0, ''])
   })
 
+  it.each(['SIGHUP', 'SIGUSR1', 'SIGUSR2'] as const)('says that %s has nothing to do, and goes on', async (signal) => {
+    const program = serve()
+    const mqtt = await program.port('mqtt')
+    program.child.kill(signal)
+    expect(await opens(mqtt)).toBe(true)
+    program.child.kill('SIGTERM')
+    const { code, err } = await program.ended
+    expect(code).toBe(0)
+    expect(err).toContain(`"signal":"${signal}"`)
+    expect(err).not.toContain('Debugger')
+  })
+
   it('exits 1 with one sentence when another process holds the folder', async () => {
     const first = serve()
     await first.port('mqtt')

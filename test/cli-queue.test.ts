@@ -118,7 +118,12 @@ describe('messages', () => {
     const acks = await words('queue', 'ack', 'm', got.receipt, again.receipt, '--json')
     expect(acks.code).toBe(1)
     expect(acks.json.map((r: { ok: boolean; code?: string }) => r.code ?? r.ok)).toEqual(['receipt_invalid', true])
-    expect(await aqueduct('queue receive m')).toMatchObject({ code: 3, out: '', err: '' })
+    expect(await aqueduct('queue receive m')).toMatchObject({
+      code: 3,
+      out: '',
+      err: 'm has no message that can be received now.\n',
+    })
+    expect(await aqueduct('queue receive m --json')).toMatchObject({ code: 3, out: '', err: '' })
   })
 
   it('that are received with --ack are gone when they are printed', async () => {

@@ -33,7 +33,11 @@ describe('aqueduct receive', () => {
     expect({ code, err }).toEqual({ code: 0, err: '' })
     expect(terminal.lines).toEqual(bodies)
     expect(left('all')).toEqual({ ready: 0, leased: 0 })
-    expect(await cli(app.httpPort, ['receive', 'all', '--idle-ms', '50'])).toMatchObject({ code: 3, out: '', err: '' })
+    expect(await cli(app.httpPort, ['receive', 'all', '--idle-ms', '50'])).toMatchObject({
+      code: 3,
+      out: '',
+      err: 'No message came from all.\n',
+    })
   })
 
   it('takes no more than --max', async () => {

@@ -43,7 +43,7 @@ it('the program loads settings and commands, and no broker, server or store', ()
   expect(files.filter((file) => !/^(main\.ts|(cli|client|config|core|topics)\/)/.test(file))).toEqual([])
 })
 
-it('aqueduct/client loads itself', () => {
+it('@aqueduct-mq/aqueduct/client loads itself', () => {
   const { packages, files } = loadedBy('client/client.ts')
   expect(packages).toEqual([])
   expect(files.filter((file) => !/^(client|core)\//.test(file))).toEqual([])

@@ -71,10 +71,31 @@ describe('a consumer', () => {
     const handler = (): never => {
       throw new Error('at once')
     }
-    startConsumer(source, handler, { retry_ms: 0 }, { clock: new ManualClock(), random: systemRandom })
+    const needs = { clock: new ManualClock(), random: systemRandom, warn: () => {} }
+    startConsumer(source, handler, { retry_ms: 0 }, needs)
     await settle()
     await source.deliver(1)
     expect(source.calls('nack')).toEqual(['r1'])
+  })
+
+  it('says trouble to who did not ask to be told, the same at most every 10 s', async () => {
+    const source = new FakeSource()
+    const said: string[] = []
+    const clock = new ManualClock()
+    const handler = (): never => {
+      throw new ReferenceError('store is not defined')
+    }
+    const o = { retry_ms: 0, concurrency: 3 }
+    startConsumer(source, handler, o, { clock, random: systemRandom, warn: (line) => void said.push(line) })
+    await settle()
+    await source.deliver(3)
+    expect(said).toHaveLength(1)
+    expect(said[0]).toMatch(/^aqueduct consume: message [^ ]+, attempt 1: ReferenceError: store is not defined\n/)
+    clock.advance(10_000)
+    await settle()
+    await source.deliver(1)
+    expect(said).toHaveLength(2)
+    expect(said[1]).toMatch(/ \(and 2 times more\)$/)
   })
 
   it('goes on when whoever is told of trouble throws', async () => {

@@ -1,4 +1,4 @@
-/** `consume` from `aqueduct/client` against a real server that is killed and started again while messages are handled. */
+/** `consume` from `@aqueduct-mq/aqueduct/client` against a real server that is killed and started again while messages are handled. */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'

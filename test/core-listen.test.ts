@@ -30,7 +30,7 @@ describe('a port that could not be opened', () => {
     expect(error.message).toContain('[::1]:80')
     expect(error.message).toContain(word)
     expect(error.message).toContain(`et ${setting} to`)
-    expect(error.cause).toBe(cause)
+    expect(error.origin).toBe(cause)
   })
 
   it('is internal when it was not the system that refused', () => {

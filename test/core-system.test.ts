@@ -89,10 +89,10 @@ describe('system randomness', () => {
 })
 
 describe('our error', () => {
-  it('has a code, a sentence and a cause', () => {
+  it('has a code, a sentence and where it came from', () => {
     const cause = new Error('why')
     const error = new AqueductError('store_full', 'No room.', { cause })
-    expect(error).toMatchObject({ name: 'AqueductError', code: 'store_full', message: 'No room.', cause })
+    expect(error).toMatchObject({ name: 'AqueductError', code: 'store_full', message: 'No room.', origin: cause })
     expect(hasCode(error, 'store_full')).toBe(true)
     expect(hasCode(error, 'store_failed')).toBe(false)
     expect(hasCode(Object.assign(new Error('x'), { code: 'store_full' }), 'store_full')).toBe(false)

@@ -34,7 +34,7 @@ export function addBridge(program: Command, world: World): void {
 
   serverCommand(bridge, 'list', 'list bridge rules').action(async (flags: ServerFlags) => {
     const c = new Context(world, flags)
-    await c.showAll(await apiOf(c).all(), listTable)
+    await c.showAll(await apiOf(c).all(), listTable, 'There is no bridge rule.')
   })
 
   serverCommand(bridge, 'show', 'show a rule and what it has done')

@@ -5,6 +5,7 @@ import { STANDARD_URL } from '../client/client.js'
 import { Http } from '../client/http.js'
 import type { Environment } from '../config/load.js'
 import { type Clock, holdingClock } from '../core/clock.js'
+import { NOTHING } from './exit.js'
 import { Progress } from './progress.js'
 import type { Terminal } from './terminal.js'
 
@@ -45,11 +46,18 @@ export class Context {
     await this.terminal.print(this.json ? `${JSON.stringify(value)}\n` : people(value))
   }
 
-  /** Many: a JSON document a line, or what `people` makes of all of them. */
-  async showAll<T>(values: readonly T[], people: (values: readonly T[]) => string): Promise<void> {
+  /** Many: a JSON document a line, or what `people` makes of all of them. `none`: what people are told on stderr when there are none. */
+  async showAll<T>(values: readonly T[], people: (values: readonly T[]) => string, none?: string): Promise<void> {
+    if (values.length === 0 && none !== undefined && !this.json) this.terminal.err(`${none}\n`)
     const lines = (): string => values.map((value) => `${JSON.stringify(value)}\n`).join('')
     const text = this.json ? lines() : people(values)
     if (text !== '') await this.terminal.print(text)
+  }
+
+  /** There is nothing: a word for people on stderr, nothing in the way of scripts, and exit code 3. */
+  nothing(sentence: string): void {
+    if (!this.json) this.terminal.err(`${sentence}\n`)
+    this.ends(NOTHING)
   }
 
   progress(what: string, total?: number): Progress {

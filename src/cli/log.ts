@@ -1,6 +1,7 @@
 /** The program's log: JSON lines on stderr, through pino. */
 import { pino } from 'pino'
 import type { Settings } from '../config/schema.js'
+import { AqueductError } from '../core/errors.js'
 import type { Log } from '../core/log.js'
 
 /** Lines waiting for a stderr that nobody reads; beyond it the newest are dropped, so that a stuck log cannot fill the memory. */
@@ -20,6 +21,7 @@ export function jsonLog(level: Settings['log']['level']): ProgramLog {
       timestamp: pino.stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }) },
       messageKey: 'message',
+      serializers: { err: errorFields },
     },
     stderr,
   )
@@ -36,4 +38,11 @@ export function jsonLog(level: Settings['log']['level']): ProgramLog {
       }
     },
   }
+}
+
+/** An error that says what to do needs no stack: its code and sentence, and what it came from. */
+function errorFields(error: unknown): unknown {
+  if (!(error instanceof AqueductError) || error.code === 'internal') return pino.stdSerializers.err(error as Error)
+  const { code, message, origin } = error
+  return { code, message, ...(origin instanceof Error ? { cause: origin.message } : {}) }
 }

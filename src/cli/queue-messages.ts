@@ -2,7 +2,7 @@
 import type { Command } from 'commander'
 import type { NewMessage, ReceivedShape, SettledShape } from '../client/shapes.js'
 import { Context, type ServerFlags, serverCommand, type World, whole } from './context.js'
-import { FAILED, NOTHING } from './exit.js'
+import { FAILED } from './exit.js'
 import { PAYLOAD_HELP, payloadText, readPayload } from './payload.js'
 import { sendLines } from './send-lines.js'
 import { table } from './table.js'
@@ -59,7 +59,7 @@ export function addQueueMessages(queue: Command, world: World): void {
     .action(async (name: string, { max, waitMs: wait_ms, leaseMs: lease_ms, ...flags }: ReceiveFlags) => {
       const c = new Context(world, flags)
       const messages = await c.queues.receive(name, { max, wait_ms, lease_ms })
-      if (messages.length === 0) return world.ends(NOTHING)
+      if (messages.length === 0) return c.nothing(`${printable(name)} has no message that can be received now.`)
       const receipts = messages.map(({ receipt }) => receipt)
       try {
         await c.showAll(messages, receivedTable)

@@ -2,11 +2,11 @@
 import type { Command } from 'commander'
 import type { SeenShape } from '../client/shapes.js'
 import { Context, type ServerFlags, serverCommand, type World, whole } from './context.js'
-import { NOTHING, UsageError } from './exit.js'
+import { UsageError } from './exit.js'
 import { payloadText } from './payload.js'
 import { type RedriveFlags, redriveAll } from './redrive.js'
 import { table } from './table.js'
-import { counted, momentText } from './text.js'
+import { counted, momentText, printable } from './text.js'
 
 interface PeekFlags extends ServerFlags {
   readonly max: number
@@ -39,7 +39,7 @@ export function addQueueMoves(queue: Command, world: World): void {
         after = page.next ?? undefined
       } while (after !== undefined && seen.length < flags.max)
       await c.showAll(seen, seenTable)
-      if (seen.length === 0) world.ends(NOTHING)
+      if (seen.length === 0) c.nothing(`${printable(name)} has no such message.`)
     })
 
   serverCommand(queue, 'purge', 'throw away all messages that wait; what is leased stays')

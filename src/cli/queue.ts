@@ -29,7 +29,7 @@ export function addQueue(program: Command, world: World): void {
     .option('--prefix <text>', 'only those whose name begins like this')
     .action(async (flags: ServerFlags & { prefix?: string }) => {
       const c = new Context(world, flags)
-      await c.showAll(await c.queues.all(flags.prefix), listTable)
+      await c.showAll(await c.queues.all(flags.prefix), listTable, 'There is no such queue.')
     })
 
   serverCommand(queue, 'show', 'show a queue: how many messages wait in it, and its attributes')

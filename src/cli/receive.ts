@@ -6,9 +6,9 @@ import { type Payload, payloadOf } from '../client/shapes.js'
 import type { Received } from '../client/source.js'
 import { systemRandom } from '../core/random.js'
 import { Context, type ServerFlags, serverCommand, type World, whole } from './context.js'
-import { NOTHING } from './exit.js'
 import { payloadLine } from './payload.js'
 import { OutputGone } from './terminal.js'
+import { printable } from './text.js'
 
 interface Flags extends ServerFlags {
   readonly ack: boolean
@@ -21,7 +21,7 @@ const GUIDE = `
 Without --json a message is its payload and a line end. With it, it is a line of JSON with all that is known of it.
 
 Printed is what a pipe or a file took. A reader that goes away, as head does, has not read all of it: say --max instead. To be sure that each message was worked on, use consume() of
-aqueduct/client, or queue receive and queue ack.
+@aqueduct-mq/aqueduct/client, or queue receive and queue ack.
 `
 
 /** Messages in hand at once, and with `--no-ack` in all. */
@@ -42,7 +42,7 @@ export function addReceive(program: Command, world: World): void {
       await c.queues.get(queue)
       const printing = new Printing(c, queue, flags)
       await printing.ended
-      if (printing.printed === 0 && flags.idleMs !== undefined) world.ends(NOTHING)
+      if (printing.printed === 0 && flags.idleMs !== undefined) c.nothing(`No message came from ${printable(queue)}.`)
     })
 }
 

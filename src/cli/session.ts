@@ -3,7 +3,6 @@ import type { Command } from 'commander'
 import { SessionApi } from '../client/admin-api.js'
 import type { BoxedShape, SessionDetail, SessionShape } from '../client/shapes.js'
 import { Context, group, type ServerFlags, serverCommand, type World, whole } from './context.js'
-import { NOTHING } from './exit.js'
 import { payloadText } from './payload.js'
 import { type RedriveFlags, redriveAll } from './redrive.js'
 import { card, table } from './table.js'
@@ -20,7 +19,7 @@ export function addSession(program: Command, world: World): void {
     .option('--prefix <text>', 'only clients whose identifier begins like this')
     .action(async (flags: ServerFlags & { prefix?: string }) => {
       const c = new Context(world, flags)
-      await c.showAll(await apiOf(c).all(flags.prefix), listTable)
+      await c.showAll(await apiOf(c).all(flags.prefix), listTable, 'There is no such session.')
     })
 
   serverCommand(session, 'show', 'show a session: its subscriptions, what waits and since when')
@@ -43,7 +42,7 @@ export function addSession(program: Command, world: World): void {
         if (page.length === 0 || seen.length >= flags.max) break
       }
       await c.showAll(seen, boxedTable)
-      if (seen.length === 0) world.ends(NOTHING)
+      if (seen.length === 0) c.nothing(`Nothing waits for ${printable(client)}.`)
     })
 
   serverCommand(session, 'purge', 'throw away what waits for a client; what is in flight stays')

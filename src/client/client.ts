@@ -1,7 +1,7 @@
 /**
  * The door for programs that use an Aqueduct of another process: light, nothing of the broker is loaded.
  *
- *     import { consume } from 'aqueduct/client'
+ *     import { consume } from '@aqueduct-mq/aqueduct/client'
  *     const consumer = consume('orders', async ({ body }) => ship(JSON.parse(body)), { url: 'http://127.0.0.1:8080', concurrency: 8 })
  *     process.once('SIGTERM', () => consumer.stop())
  *     await consumer.ended

@@ -1,4 +1,7 @@
 /** What a consumer can be told, with ranges and defaults. */
+import type { Clock } from '../core/clock.js'
+import { FoldedLog } from '../core/folded-log.js'
+import { silentLog } from '../core/log.js'
 import { BATCH_MAX, type Received } from './source.js'
 
 export interface ConsumeOptions {
@@ -18,7 +21,10 @@ export interface ConsumeOptions {
   readonly idle_ms?: number
   /** Aborted: stops as `stop()` does. */
   readonly signal?: AbortSignal
-  /** Told when a handler threw or a lease was lost (with the message), and when the server is away or refuses (without). */
+  /**
+   * Told when a handler threw or a lease was lost (with the message), and when the server is away or refuses (without). Without it trouble is said on
+   * stderr, a line each, and the same trouble again at most every 10 s.
+   */
   readonly on_trouble?: (error: unknown, message?: Received) => void
 }
 
@@ -41,7 +47,7 @@ const RETRY_MOST_MS = 300_000
 const DELAY_MS_MAX = 31_536_000_000
 
 /** Throws a `RangeError` that names the option. */
-export function fill(o: ConsumeOptions): Filled {
+export function fill(o: ConsumeOptions, clock: Clock, warn: (line: string) => void): Filled {
   const { retry_ms = standardRetry } = o
   if (typeof retry_ms === 'number') whole('retry_ms', retry_ms, 0, DELAY_MS_MAX)
   return {
@@ -53,8 +59,19 @@ export function fill(o: ConsumeOptions): Filled {
     limit: o.limit === undefined ? Infinity : whole('limit', o.limit, 1, Number.MAX_SAFE_INTEGER),
     idle_ms: o.idle_ms === undefined ? Infinity : whole('idle_ms', o.idle_ms, 1, Number.MAX_SAFE_INTEGER),
     signal: o.signal,
-    on_trouble: o.on_trouble ?? (() => {}),
+    on_trouble: o.on_trouble ?? saying(clock, warn),
     told: o.on_trouble !== undefined,
+  }
+}
+
+/** For who did not ask to be told. */
+function saying(clock: Clock, warn: (line: string) => void): Filled['on_trouble'] {
+  const more = ({ more }: { more?: number }): string => (more === undefined ? '' : ` (and ${more} times more)`)
+  const log = new FoldedLog({ ...silentLog, warn: (fields, line) => warn(`${line}${more(fields)}`) }, clock)
+  return (error, message) => {
+    const text = error instanceof Error ? (error.stack ?? error.message) : String(error)
+    const what = message === undefined ? 'the server' : `message ${message.id}, attempt ${message.attempts}`
+    log.warn(error instanceof Error ? `${error.name} ${error.message}` : text, {}, `aqueduct consume: ${what}: ${text}`)
   }
 }
 

@@ -53,6 +53,8 @@ export interface Consumer {
 export interface ConsumerNeeds {
   readonly clock: Clock
   readonly random: Random
+  /** Where trouble is said that the program did not ask for: a line. Default: stderr. */
+  readonly warn?: (line: string) => void
   /** Called when it has ended, however. */
   readonly onEnded?: () => void
 }
@@ -65,7 +67,8 @@ const STOP_WITHIN_MS = 10_000
 
 /** Starts at once. Throws a `RangeError` for an option that cannot be. */
 export function startConsumer(source: Source, handler: Handler, options: ConsumeOptions, needs: ConsumerNeeds): Consumer {
-  return new Loop(source, handler, fill(options), needs)
+  const { warn = (line) => console.warn(line) } = needs
+  return new Loop(source, handler, fill(options, needs.clock, warn), needs)
 }
 
 class Loop implements Consumer {

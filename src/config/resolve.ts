@@ -5,7 +5,7 @@
  * is checked, also one that a later layer replaces.
  */
 import { AqueductError } from '../core/errors.js'
-import { nearest } from './nearest.js'
+import { nearest } from '../core/nearest.js'
 import { Setting, type Table, type Values } from './schema.js'
 
 /** One row with its full key. */

@@ -35,13 +35,29 @@ export type ErrorCode =
   | 'not_authorised'
   | 'internal'
 
-/** The only error that crosses a room's door. `message` is a sentence a user can act on. */
+/**
+ * The only error that crosses a room's door. `message` is a sentence a user can act on, and all that Node prints where nobody catches it: where it was
+ * thrown says nothing to who can mend it. A fault of our own (`internal`) keeps its stack and its cause.
+ */
 export class AqueductError extends Error {
-  readonly code: ErrorCode
+  declare readonly code: ErrorCode
+  /** What it came from, for who looks closer. Not `cause`: that would be printed, stack and all. */
+  declare readonly origin: unknown
+
   constructor(code: ErrorCode, message: string, options?: { cause?: unknown }) {
-    super(message, options)
+    const { stackTraceLimit } = Error
+    if (code === 'internal') {
+      super(message, options)
+    } else {
+      // Also what most of the time of a refusal would go into.
+      Error.stackTraceLimit = 0
+      super(message)
+      Error.stackTraceLimit = stackTraceLimit
+      this.stack = `AqueductError [${code}]: ${message}`
+    }
     this.name = 'AqueductError'
-    this.code = code
+    Object.defineProperty(this, 'code', { value: code })
+    Object.defineProperty(this, 'origin', { value: options?.cause })
   }
 }
 

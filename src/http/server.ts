@@ -9,6 +9,7 @@
 import type { AddressInfo } from 'node:net'
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
 import type { Clock } from '../core/clock.js'
+import { FoldedLog } from '../core/folded-log.js'
 import { cannotListen, formatAddress } from '../core/listen.js'
 import type { Log } from '../core/log.js'
 import type { MetricsText } from '../metrics/registry.js'
@@ -75,7 +76,7 @@ export async function startHttp(options: HttpOptions): Promise<HttpListener> {
     },
     http: upgradeOptions,
   })
-  answerErrors(app, log)
+  answerErrors(app, new FoldedLog(log, options.clock))
   const requests = new Requests(app)
   registerHealth(app, options.readiness, options.metrics)
   for (const door of options.doors ?? []) app.register(async (scope) => door(scope))
@@ -91,12 +92,17 @@ export async function startHttp(options: HttpOptions): Promise<HttpListener> {
   return { port: bound.port, address: formatAddress(bound.address, bound.port), close }
 }
 
-function answerErrors(app: FastifyInstance, log: Log): void {
+function answerErrors(app: FastifyInstance, log: FoldedLog): void {
   const allowed = new AllowedMethods()
   app.addHook('onRoute', ({ method, url }) => allowed.add(method, url))
   app.setErrorHandler((error, request, reply) => {
     const failure = answerFailure(error, reply)
-    if (failure.status >= 500) log.error({ err: error, method: request.method, code: failure.code }, 'a request failed')
+    if (failure.status >= 500)
+      log.error(
+        `${failure.code} ${messageOf(error)}`,
+        { err: error, method: request.method, code: failure.code },
+        'a request failed',
+      )
   })
   app.setNotFoundHandler((request, reply) => answerNotFound(request, reply, allowed.of(request.url)))
 }
@@ -120,5 +126,7 @@ function answerNotFound(request: FastifyRequest, reply: FastifyReply, methods: s
     .header('allow', allow)
     .send(errorBody({ code: 'method_not_allowed', message }))
 }
+
+const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
 
 const JSON_TYPE = 'application/json; charset=utf-8'

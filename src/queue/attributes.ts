@@ -4,6 +4,7 @@
  */
 import { AqueductError } from '../core/errors.js'
 import { DELAY_MS_MAX, LEASE_MS_MAX, RETENTION_S_MAX, WAIT_MS_MAX } from '../core/limits.js'
+import { nearestHint } from '../core/nearest.js'
 import type { Overflow } from './queue.js'
 
 export interface QueueAttributes {
@@ -131,7 +132,10 @@ export function parseAttributes(input: unknown, base?: QueueAttributes): QueueAt
     }
     for (const [key, value] of Object.entries(input)) {
       const row = Object.hasOwn(ATTRIBUTES, key) ? ATTRIBUTES[key as keyof QueueAttributes] : undefined
-      if (row === undefined) throw new AqueductError('attribute_invalid', `a queue has no attribute ${show(key)}`)
+      if (row === undefined) {
+        const hint = nearestHint(key, Object.keys(ATTRIBUTES))
+        throw new AqueductError('attribute_invalid', `a queue has no attribute ${show(key)}.${hint}`)
+      }
       out[key] = check(key, row, value)
     }
   }

@@ -121,7 +121,7 @@ describe('attributes', () => {
     [{ dead_letter: 'a/b' }, 'dead_letter is a queue\'s name or empty: got "a/b".'],
     [{ dead_letter: 'a..b' }, 'dead_letter is a queue\'s name or empty: got "a..b".'],
     [{ dead_letter: 'here' }, 'A queue cannot be its own dead_letter.'],
-    [{ lease: 1 }, 'The body has no field "lease".'],
+    [{ lease: 1 }, 'The body has no field "lease". The nearest is lease_ms.'],
     [{ constructor: 1 }, 'The body has no field "constructor".'],
     ['{"__proto__": 1}', 'The body has no field "__proto__".'],
     ['[]', 'The body is an object: got [].'],

@@ -14,7 +14,8 @@ function sentence(issue: z.core.$ZodIssue | undefined, value: unknown, where: st
   const { parts, given } = locate(value, issue.path)
   const path = pathOf(parts)
   const at = path === '' ? capital(where) : path
-  if (issue.code === 'unrecognized_keys') return `${at} has no field ${show(issue.keys[0])}.`
+  // Whole already: it names the field itself.
+  if (issue.code === 'unrecognized_keys') return `${at} ${issue.message}`
   return given === undefined && path !== ''
     ? `${at} is missing: it ${issue.message}.`
     : `${at} ${issue.message}: got ${show(given)}.`

@@ -3,6 +3,7 @@
  * from it. The message of each is the end of a sentence that begins with the field's name.
  */
 import { z } from 'zod'
+import { nearestHint } from '../../core/nearest.js'
 
 export { z }
 
@@ -37,7 +38,11 @@ export function oneOf<const T extends readonly [string, ...string[]]>(values: T,
 /** An object without any other field than these. */
 export function object<T extends z.core.$ZodLooseShape>(shape: T) {
   return z.strictObject(shape, {
-    error: (issue) => (issue.code === 'unrecognized_keys' ? undefined : 'is an object'),
+    error: (issue) => {
+      if (issue.code !== 'unrecognized_keys') return 'is an object'
+      const [field = ''] = issue.keys as string[]
+      return `has no field ${JSON.stringify(field.slice(0, 80))}.${nearestHint(field, Object.keys(shape))}`
+    },
   })
 }
 

@@ -4,6 +4,7 @@
  */
 import { AqueductError, type ErrorCode } from '../../core/errors.js'
 import { KEY_BYTES_MAX, PRIORITY_MAX, PRIORITY_MIN, STRING_BYTES_MAX } from '../../core/limits.js'
+import { nearestHint } from '../../core/nearest.js'
 import { ATTRIBUTES, queueNameValid } from '../../queue/attributes.js'
 import { filterFault } from '../../topics/names.js'
 import { type Condition, compileCondition } from './condition.js'
@@ -70,7 +71,7 @@ export function parseRule(name: unknown, input: unknown): Compiled {
   const given = input as Input
   for (const field of Object.keys(given)) {
     if (!(FIELDS as readonly string[]).includes(field)) {
-      throw invalid(`a rule has no field ${show(field)}; its fields are ${FIELDS.join(', ')}`)
+      throw invalid(`a rule has no field ${show(field)}.${nearestHint(field, FIELDS)} Its fields are ${FIELDS.join(', ')}`)
     }
   }
   const filter = filterOf(given)
