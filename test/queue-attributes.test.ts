@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
+import { makeSettings } from '../src/config/load.js'
 import { AqueductError } from '../src/core/errors.js'
-import { ATTRIBUTES, checkQueueName, parseAttributes, queueNameValid, STANDARD_ATTRIBUTES } from '../src/queue/attributes.js'
+import { ATTRIBUTES, checkQueueName, parseAttributes, queueNameValid } from '../src/queue/attributes.js'
 
 function codeOf(fn: () => unknown): string | undefined {
   try {
@@ -12,8 +13,14 @@ function codeOf(fn: () => unknown): string | undefined {
 }
 
 describe('queue attributes', () => {
+  it('have the defaults of the settings that stand for them', () => {
+    for (const [name, value] of Object.entries(makeSettings({}).queue)) {
+      expect([name, value]).toEqual([name, ATTRIBUTES[name as keyof typeof ATTRIBUTES].standard])
+    }
+  })
+
   it('have the documented defaults', () => {
-    expect(STANDARD_ATTRIBUTES).toEqual({
+    expect(parseAttributes(undefined)).toEqual({
       lease_ms: 30_000,
       delay_ms: 0,
       retention_s: 345_600,
@@ -29,7 +36,7 @@ describe('queue attributes', () => {
       overflow: 'reject',
       retain_s: 0,
     })
-    expect(Object.isFrozen(STANDARD_ATTRIBUTES)).toBe(true)
+    expect(Object.isFrozen(parseAttributes(undefined))).toBe(true)
   })
 
   it('take every number at both ends of its range and refuse the ones beyond', () => {

@@ -3,7 +3,7 @@
  * the environment names, `config/reference.md` and `config/aqueduct.example.toml`. A new setting is a new row here, and
  * `npm run docs`.
  */
-import { PACKET_BYTES_MAX, PACKET_ID_MAX, STRING_BYTES_MAX } from '../core/limits.js'
+import { PACKET_BYTES_MAX, PACKET_ID_MAX, RETENTION_S_MAX, STRING_BYTES_MAX } from '../core/limits.js'
 import { parseOrigin } from '../core/origin.js'
 import { filterFault, topicFault } from '../topics/names.js'
 import {
@@ -91,7 +91,12 @@ export const table = {
     max_bytes: row(sizeOrNone(MIB, 1024 * TIB), Infinity, 'bytes', 'The most that the stored messages may take on the disk.'),
   },
   mqtt: {
-    host: row(host, '127.0.0.1', '', 'The address that the MQTT listener opens on. Beyond loopback it needs `auth`.'),
+    host: row(
+      host,
+      '127.0.0.1',
+      '',
+      'The address that the MQTT listener opens on. Only addresses of this machine (loopback) can be set as yet.',
+    ),
     port: row(port, 1883, '', 'The port of MQTT over TCP.'),
     window: row(
       whole(1, PACKET_ID_MAX),
@@ -158,7 +163,12 @@ export const table = {
     connect_timeout_s: row(whole(1, 3600), 10, 'seconds', 'How long a new connection may take to send its CONNECT.'),
   },
   http: {
-    host: row(host, '127.0.0.1', '', 'The address that the HTTP listener opens on. Beyond loopback it needs `auth`.'),
+    host: row(
+      host,
+      '127.0.0.1',
+      '',
+      'The address that the HTTP listener opens on. Only addresses of this machine (loopback) can be set as yet.',
+    ),
     port: row(port, 8080, '', 'The port of HTTP (JSON API, metrics, health) and of MQTT over WebSocket at /mqtt.'),
     allow_origins: row(
       listOf('web origins, or "*" for any', 'https://dash.example', isOrigin),
@@ -259,6 +269,18 @@ export const table = {
       GIB,
       'bytes',
       'Bytes of messages that a new pull queue holds, unless whoever makes it says otherwise.',
+    ),
+    max_message_bytes: row(
+      size(1, PACKET_BYTES_MAX),
+      MIB,
+      'bytes',
+      'Bytes of one message, its topic among them, that a new pull queue takes, unless whoever makes it says otherwise.',
+    ),
+    retention_s: row(
+      whole(0, RETENTION_S_MAX),
+      345_600,
+      'seconds',
+      'How long a new pull queue keeps a message, unless whoever makes it says otherwise; the standard is four days. 0: for ever.',
     ),
     overflow: row(
       choice('reject', 'drop_oldest', 'drop_newest'),

@@ -142,7 +142,5 @@ export function parseAttributes(input: unknown, base?: QueueAttributes): QueueAt
   return Object.freeze(out) as unknown as QueueAttributes
 }
 
-export const STANDARD_ATTRIBUTES: QueueAttributes = parseAttributes(undefined)
-
 /** A message's priority when it says none. */
 export const PRIORITY_STANDARD = 8

@@ -5,7 +5,7 @@
  */
 import { AqueductError } from '../../core/errors.js'
 import type { Log } from '../../core/log.js'
-import { queueNameValid, STANDARD_ATTRIBUTES } from '../../queue/attributes.js'
+import { queueNameValid } from '../../queue/attributes.js'
 import type { OrderedQueue } from '../../queue/ordered-queue.js'
 import type { OrderedQueues } from '../../queue/ordered-queues.js'
 import { autoQueueId, autoQueueKey, autoQueues } from '../../store/keys.js'
@@ -69,7 +69,7 @@ export class Targets {
     const queue = this.ordered.get(name)
     if (queue !== undefined) return queue.fits(copies, bytes, largest)
     const refusal = this.refusal(name)
-    return refusal === 'bad_name' || (refusal === undefined && largest <= STANDARD_ATTRIBUTES.max_message_bytes)
+    return refusal === 'bad_name' || (refusal === undefined && largest <= this.ordered.standard.max_message_bytes)
   }
 
   /** Makes the queue in the open commit group. Throws `limit_reached` beyond the bound, and what `create` throws. */
