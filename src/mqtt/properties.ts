@@ -18,8 +18,9 @@ export { copyPublishProperties, PublishProperties, scanPublishProperties } from 
  * Reads the block `start` ≤ i < `end` of a packet of `packetType` (or `WILL`). Everything is copied.
  * Throws a `PacketFault`: 0x81 for an unknown identifier, one that this packet may not carry [MQTT 5.0 2.2.2.2] and values that do
  * not fit; 0x82 for a property given twice and for a value that the standard forbids; 0x94 for topic alias 0.
+ * `stored`: the block was taken once, so a response topic that would not be taken any more is read all the same.
  */
-export function readProperties(buf: Buffer, start: number, end: number, packetType: number): Properties {
+export function readProperties(buf: Buffer, start: number, end: number, packetType: number, stored = false): Properties {
   const reader = new Reader(buf, start, end)
   const properties: Properties = {}
   while (reader.left > 0) {
@@ -27,6 +28,7 @@ export function readProperties(buf: Buffer, start: number, end: number, packetTy
     if (property === undefined) throw malformed('unknown property')
     if (!isAllowedIn(property, packetType)) throw malformed(`${property.name} does not belong in this packet`)
     readOne(reader, property, packetType, properties)
+    if (property.name === 'responseTopic' && !stored) checkResponseTopic(properties.responseTopic)
   }
   if (properties.authenticationData !== undefined && properties.authenticationMethod === undefined) {
     throw protocolError('authenticationData without authenticationMethod')
@@ -60,7 +62,7 @@ function readOne(reader: Reader, property: Property, packetType: number, into: P
       break
     }
     case 'string':
-      into[property.name] = readText(reader, property.name)
+      into[property.name] = reader.string(property.name)
       break
     case 'binary':
       into[property.name] = reader.binary()
@@ -81,12 +83,9 @@ function readOne(reader: Reader, property: Property, packetType: number, into: P
   }
 }
 
-function readText(reader: Reader, name: string): string {
-  const text = reader.string(name)
-  if (name === 'responseTopic' && (text.includes('#') || text.includes('+'))) {
-    throw protocolError('responseTopic has a wildcard') // [MQTT-3.3.2-14]
-  }
-  return text
+function checkResponseTopic(topic = ''): void {
+  if (topic === '') throw protocolError('responseTopic is empty') // [MQTT-4.7.3-1]
+  if (topic.includes('#') || topic.includes('+')) throw protocolError('responseTopic has a wildcard') // [MQTT-3.3.2-14]
 }
 
 function readBit(reader: Reader, name: string): 0 | 1 {

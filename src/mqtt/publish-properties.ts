@@ -31,8 +31,8 @@ export class PublishProperties {
 
 /**
  * Judges the block `start` ≤ i < `end` and fills `out`. 0 when it is fine, else the MQTT 5 reason code: 0x81 unknown or foreign
- * property or lengths that do not fit or bad UTF-8, 0x82 given twice or a forbidden value (a wildcard in the response topic
- * [MQTT-3.3.2-14] too), 0x94 topic alias 0.
+ * property or lengths that do not fit or bad UTF-8, 0x82 given twice or a forbidden value (a response topic that is
+ * empty or has a wildcard [MQTT-3.3.2-14] too), 0x94 topic alias 0.
  */
 export function scanPublishProperties(buf: Buffer, start: number, end: number, out: PublishProperties): number {
   out.topicAlias = 0
@@ -67,7 +67,8 @@ export function scanPublishProperties(buf: Buffer, start: number, end: number, o
         break
       case RESPONSE_TOPIC:
         if (!isMqttUtf8(buf, at + 3, pos)) return Reason.malformed_packet
-        if (hasWildcard(buf, at + 3, pos)) return Reason.protocol_error
+        // A topic name has at least one character [MQTT-4.7.3-1].
+        if (at + 3 === pos || hasWildcard(buf, at + 3, pos)) return Reason.protocol_error
         break
       case SUBSCRIPTION_IDENTIFIER:
         if (buf[at + 1] === 0) return Reason.protocol_error

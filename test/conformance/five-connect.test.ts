@@ -419,6 +419,22 @@ describe('keep alive', () => {
 })
 
 describe('takeover', () => {
+  test('of a connection that has no CONNACK yet is answered from CONNACK’s table, or not at all [MQTT-3.2.2-8]', async () => {
+    // With a session to store, CONNACK waits for a commit, and the next CONNECT comes in that time.
+    const o = { protocol: 5, client_id: 'at-once', clean: true, properties: { sessionExpiryInterval: 60 } } as const
+    for (let round = 0; round < 5; round++) {
+      const clients = await Promise.all(Array.from({ length: 6 }, () => openWith(b.port, packet.connect(o), { protocol: 5 })))
+      const ends = await Promise.all(
+        clients.map(async (client) => {
+          client.send(packet.disconnect())
+          return said(await untilClosed(client))
+        }),
+      )
+      for (const line of ends.flat()) expect(['CONNACK 0', 'CONNACK 80', 'DISCONNECT 8e']).toContain(line)
+      expect(ends.flat()).toContain('CONNACK 0')
+    }
+  })
+
   test('tells the former connection 0x8E and closes it [MQTT-3.1.4-3] [MQTT-3.1.3-2]', async () => {
     for (const clean of [true, false]) {
       const former = await join(b.port, 'taken', { clean })

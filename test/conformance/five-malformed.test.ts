@@ -1,7 +1,7 @@
 /** What breaks the rules of MQTT 5, byte by byte, and the reason code that the broker closes with. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type ClockedBroker, closesOn, delivered, MqttClient, packet, startClocked, T } from '../support/broker.js'
-import { endOf, field, ILL_FORMED, join, options, type Props, properties, said, varint } from './five.js'
+import { answerTo, endOf, field, ILL_FORMED, join, options, type Props, properties, said, varint } from './five.js'
 
 let b: ClockedBroker
 beforeAll(async () => {
@@ -178,6 +178,15 @@ describe('PUBLISH', () => {
   test('a response topic with wildcards [MQTT-3.3.2-14]', async () => {
     for (const responseTopic of ['#', '+', 'a/#', 'a/+/b'])
       await ends(packet.publish('a', 'x', { qos: 1, id: 1, properties: { responseTopic } }), responseTopic, 0x81, 0x82, 0x90)
+  })
+
+  test('an empty response topic, in PUBLISH and in a will [MQTT-4.7.3-1]', async () => {
+    const empty = { responseTopic: '' }
+    for (const qos of [0, 1, 2] as const)
+      await ends(packet.publish('a', 'x', { qos, id: 1, properties: empty }), `QoS ${qos}`, 0x82)
+    const will = { topic: 'will', payload: 'x', properties: empty }
+    const connect = packet.connect({ protocol: 5, client_id: 'empty', will })
+    expect(await answerTo(b.port, connect)).toEqual(['CONNACK 82'])
   })
 
   test('identifier 0, here and elsewhere', async () => {

@@ -176,6 +176,7 @@ export const behaviourStatements: readonly Statement[] = [
     '4.7.3-1',
     'Topic names and filters have at least one character.',
     malformed('PUBLISH > without a topic: 0x82; with wildcards; with fields that end early: 0x81'),
+    malformed('PUBLISH > an empty response topic, in PUBLISH and in a will'),
     malformed('SUBSCRIBE and UNSUBSCRIBE > filters that are none'),
   ),
   both(

@@ -325,6 +325,7 @@ export const connectStatements: readonly Statement[] = [
     '3.2.2-8',
     'CONNACK has a reason code of its table.',
     connect('CONNACK > is the answer to a good CONNECT, whole in every byte'),
+    connect('takeover > of a connection that has no CONNACK yet is answered from CONNACK’s table, or not at all'),
   ),
   server(
     '3.2.2-9',

@@ -2,6 +2,7 @@
 import { Reason } from '../../mqtt/constants.js'
 import { connack, disconnect } from '../../mqtt/encode.js'
 import type { Properties } from '../../mqtt/properties.js'
+import { connackReason, disconnectReason } from '../../mqtt/reasons.js'
 import type { Connection } from '../connection.js'
 
 /** Undefined for a client of an earlier version, which closes without a word. */
@@ -9,7 +10,9 @@ export function farewell(c: Connection, reason: number, text: string): Buffer | 
   const { peer } = c
   if (peer === null) return undefined
   const write = (properties: Properties): Buffer =>
-    c.phase === 'connecting' ? connack(5, reason, false, properties) : disconnect(reason, properties)
+    c.phase === 'connecting'
+      ? connack(5, connackReason(reason), false, properties)
+      : disconnect(disconnectReason(reason), properties)
   const { server_reference } = c.state.settings
   const needed: Properties = {}
   if (reason === Reason.server_moved) needed.serverReference = server_reference

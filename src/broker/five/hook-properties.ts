@@ -1,9 +1,8 @@
 /** MQTT 5 properties as hooks, listeners and programs of Aedes see them: the names and shapes of `mqtt-packet`. */
 import { AqueductError } from '../../core/errors.js'
-import { PUBLISH } from '../../mqtt/constants.js'
-import { type Properties, readProperties } from '../../mqtt/properties.js'
+import type { Properties } from '../../mqtt/properties.js'
 import type { MessageView } from '../../store/message.js'
-import { blockOf } from '../properties.js'
+import { blockOf, propertiesOf } from '../properties.js'
 import { remaining_s } from './copies.js'
 
 /** Everything is there under its name of the standard, but for these two. */
@@ -27,7 +26,7 @@ export function seenProperties(p: Properties): HookProperties {
 export function seenOf(m: MessageView, now: number): HookProperties | undefined {
   const { properties, expiresAt } = m
   if (properties === undefined && expiresAt === 0) return undefined
-  const seen = properties === undefined ? {} : seenProperties(readProperties(properties, 0, properties.length, PUBLISH))
+  const seen = seenProperties(propertiesOf(m))
   if (expiresAt !== 0) seen.messageExpiryInterval = remaining_s(expiresAt, now)
   return seen
 }

@@ -43,7 +43,7 @@ export interface PeerLimits {
 export class Peer {
   /** The largest packet that the client takes [MQTT-3.1.2-24]. */
   readonly packetBytesMax: number
-  /** Asked for reason strings. */
+  /** Did not ask to be spared reason strings. */
   readonly wantsProblems: boolean
   /** Session Expiry Interval of its CONNECT. With 0 a DISCONNECT may not ask for more [MQTT 5.0 3.14.2.2.2]. */
   readonly askedExpiry_s: number
@@ -56,7 +56,8 @@ export class Peer {
   constructor(asked: Properties, { aliases_max }: PeerLimits) {
     // A small integer: it is passed with each copy, and a large number would be an object then.
     this.packetBytesMax = Math.min(asked.maximumPacketSize ?? ANY_BYTES, ANY_BYTES)
-    this.wantsProblems = asked.requestProblemInformation === true
+    // Not to say is to ask for them [MQTT 5.0 3.1.2.11.7].
+    this.wantsProblems = asked.requestProblemInformation !== false
     this.askedExpiry_s = asked.sessionExpiryInterval ?? 0
     const out = Math.min(asked.topicAliasMaximum ?? 0, aliases_max)
     this.aliasesOut = out > 0 ? new OutAliases(out) : null
