@@ -42,7 +42,7 @@ describe('defaults', () => {
         host: '127.0.0.1',
         port: 1883,
         window: 32,
-        max_inbound_qos2: 1000,
+        max_inbound_qos2: 65_535,
         max_packet_bytes: 1_048_576,
         max_topic_aliases: 32,
         response_topics: '',

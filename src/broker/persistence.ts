@@ -228,8 +228,7 @@ export class AedesPersistence {
     const { messageId } = packet
     if (messageId === undefined) throw new AqueductError('internal', 'a QoS 2 packet without identifier')
     const session = this.open(stored, client.id)
-    if (session.inbound === null) session.inbound = new Set()
-    session.inbound.add(messageId)
+    session.claim(messageId)
     if (!session.durable) return
     const view = viewOf(Buffer.from(packet.topic), payloadBytes(packet), this.state.clock.now())
     const record = writeMessageRecord(view, qosOf(packet), packet.retain === true, queuedFields(packet))

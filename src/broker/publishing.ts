@@ -31,7 +31,7 @@ export function handlePublish(c: Connection, buf: Buffer, frame: Frame, packetSt
   const stored = state.stored
   if (stored === null) return
   const { qos, packetId } = fields
-  if (peer !== null && !isExpected(c, stored, peer, qos, packetId)) return
+  if (peer !== null && !isExpected(c, peer, qos, packetId)) return
   if (qos === 2 && !isFresh(c, packetId)) return
   if (topic.dollar && state.spaces.isClosed(topic.name)) {
     state.stats.droppedReserved++
@@ -116,23 +116,18 @@ function acknowledge(c: Connection, stored: Stored, qos: number, packetId: numbe
 }
 
 /** What MQTT 5 asks of a PUBLISH besides. False when it was answered, or ended the connection. */
-function isExpected(c: Connection, stored: Stored, peer: Peer, qos: number, packetId: number): boolean {
+function isExpected(c: Connection, peer: Peer, qos: number, packetId: number): boolean {
   if (qos === 0) {
     if (incoming.badPayload) c.fault(Reason.payload_format_invalid, 'the payload is not UTF-8')
     return !incoming.badPayload
   }
+  // One that is open already is the same message, whatever DUP says: clients in use send it again without [MQTT-4.3.3-10]. It was counted.
+  if (qos === 2 && (c.session as Session).inbound?.has(packetId) === true) return true
   if (peer.unanswered >= c.state.settings.max_inbound_qos2) {
     c.fault(Reason.receive_maximum_exceeded, 'more messages without an answer than Receive Maximum')
     return false
   }
   peer.unanswered++
-  if (qos === 2 && !fields.dup && (c.session as Session).inbound?.has(packetId) === true) {
-    // Not the message that has the identifier, or it would say DUP [MQTT-3.3.1-1]: the two sides do not agree on the session. It ends that one's handshake
-    // [MQTT-4.3.3-9].
-    release(c, stored, packetId)
-    c.answer((Reason.packet_identifier_in_use << 20) | (PUBREC << 16) | packetId, groupOf(c, stored))
-    return false
-  }
   if (!incoming.badPayload) return true
   reject(c, qos, packetId, Reason.payload_format_invalid)
   return false
@@ -144,8 +139,8 @@ function groupOf(c: Connection, stored: Stored): number {
 }
 
 /**
- * False when a QoS 2 packet is already dealt with: a repeated one is answered again and not published again [MQTT-4.3.3-2], one too
- * many closes.
+ * False when a QoS 2 packet is already dealt with: a repeated one is answered again and not published again [MQTT-4.3.3-2]. Before MQTT 5 nothing but the
+ * identifiers themselves bounds how many are open: a client that sends thousands before its first PUBREL breaks no rule.
  */
 function isFresh(c: Connection, packetId: number): boolean {
   const inbound = (c.session as Session).inbound
@@ -155,37 +150,40 @@ function isFresh(c: Connection, packetId: number): boolean {
     c.answer((PUBREC << 16) | packetId, 0)
     return false
   }
-  if (inbound.size < c.state.settings.max_inbound_qos2) return true
-  // Those of earlier connections count here, and not for MQTT 5's Receive Maximum.
-  if (c.peer !== null) reject(c, 2, packetId, Reason.quota_exceeded)
-  else c.fault(Reason.receive_maximum_exceeded, 'too many QoS 2 messages without PUBREL')
+  if (c.peer === null || inbound.size < c.state.settings.max_inbound_qos2) return true
+  // Those of earlier connections count here, and not for Receive Maximum.
+  reject(c, 2, packetId, Reason.quota_exceeded)
   return false
 }
 
 /** Takes a QoS 2 identifier for this session, in the commit group that takes the message. */
 function claim(c: Connection, stored: Stored, packetId: number): void {
   const session = c.session as Session
-  if (session.inbound === null) session.inbound = new Set()
-  session.inbound.add(packetId)
+  session.claim(packetId)
   if (session.durable) stored.store.journal.put(inboundKey(session.id, packetId), marker)
 }
 
 /** The row's key says all. */
 const marker = Buffer.from([1])
 
-function release(c: Connection, stored: Stored, packetId: number): boolean {
+/** The message of this identifier was not taken after all. */
+function release(c: Connection, stored: Stored, packetId: number): void {
   const session = c.session as Session
-  if (session.inbound === null || !session.inbound.delete(packetId)) return false
-  if (session.durable) stored.store.journal.del(inboundKey(session.id, packetId))
-  return true
+  if (session.inbound?.delete(packetId) === true && session.durable) stored.store.journal.del(inboundKey(session.id, packetId))
 }
 
-/** PUBREL: the identifier is free again when that is stored [MQTT-4.3.3-2]; an unknown one is answered all the same. */
+/**
+ * PUBREL: the identifier is free again when that is stored [MQTT-4.3.3-2]; an unknown one is answered all the same. One that was completed lately is a PUBREL
+ * whose PUBCOMP was lost: 0x92 would tell the client that a message which was delivered has failed.
+ */
 export function handlePubrel(c: Connection, packetId: number): void {
   const stored = c.state.stored
   if (stored === null) return
-  const released = release(c, stored, packetId)
-  const reason = released || c.peer === null ? 0 : Reason.packet_identifier_not_found
+  const session = c.session as Session
+  const released = session.inbound?.complete(packetId) === true
+  if (released && session.durable) stored.store.journal.del(inboundKey(session.id, packetId))
+  const known = released || session.recovered || session.inbound?.wasCompleted(packetId) === true
+  const reason = known || c.peer === null ? 0 : Reason.packet_identifier_not_found
   c.answer((reason << 20) | (PUBCOMP << 16) | packetId, released ? groupOf(c, stored) : 0)
 }
 

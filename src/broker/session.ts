@@ -4,6 +4,7 @@
  */
 import type { Moment } from '../core/moments.js'
 import type { Connection } from './connection.js'
+import { PacketIds } from './packet-ids.js'
 import type { Mailbox } from './ports.js'
 import type { Taker } from './taker.js'
 
@@ -53,8 +54,10 @@ export class Session implements Moment {
   readonly id: number
   /** Exact filter → options. Null until the first subscription: most connections of a fleet have none or one. */
   filters: Map<string, SubscriptionOptions> | null = null
-  /** QoS 2 identifiers received and not released yet. */
-  inbound: Set<number> | null = null
+  /** QoS 2 identifiers of this client's own messages. Null until the first. */
+  inbound: PacketIds | null = null
+  /** It was there when the store was opened: which identifiers were completed before is not known. */
+  readonly recovered: boolean
   connection: Connection | null = null
   /** Seconds that it outlives its connection: 0, it ends with it; `NEVER_S`, for ever. MQTT 5 may change it in DISCONNECT. */
   expiry_s = 0
@@ -71,8 +74,9 @@ export class Session implements Moment {
   private readonly makeBox: (clientId: string) => Mailbox
 
   /** `box`: what a durable session always has. A volatile one makes it with `makeBox` when it first needs one: most of a fleet never does. */
-  constructor(clientId: string, box: Mailbox | null, makeBox: (clientId: string) => Mailbox) {
+  constructor(clientId: string, box: Mailbox | null, makeBox: (clientId: string) => Mailbox, recovered = false) {
     this.clientId = clientId
+    this.recovered = recovered
     this.durable = box !== null
     this.id = box === null ? 0 : box.id
     this.box = box
@@ -86,6 +90,12 @@ export class Session implements Moment {
   /** It outlives the connection that it has. */
   get outlives(): boolean {
     return this.durable && this.expiry_s > 0
+  }
+
+  /** QoS 2 identifier `id` of this client's is open from here on. */
+  claim(id: number): void {
+    if (this.inbound === null) this.inbound = new PacketIds()
+    this.inbound.add(id)
   }
 
   get mailbox(): Mailbox {

@@ -110,7 +110,7 @@ export class Sessions {
       const clientId = keys.textOf(row.key).toString()
       const mailbox = this.mailboxes.restore(clientId, record.id, record.maybeSent)
       if (mailbox === undefined) continue
-      const session = new Session(clientId, mailbox, this.makeVolatile)
+      const session = new Session(clientId, mailbox, this.makeVolatile, true)
       session.version = record.version
       session.maybeSent = record.maybeSent
       session.expiry_s = record.expiry_s ?? this.defaultExpiry
@@ -128,10 +128,7 @@ export class Sessions {
     }
     for await (const row of store.disk.scan(keys.inbound)) {
       const { sessionId, packetId } = keys.inboundFields(row.key)
-      const session = byId.get(sessionId)
-      if (session === undefined) continue
-      if (session.inbound === null) session.inbound = new Set()
-      session.inbound.add(packetId)
+      byId.get(sessionId)?.claim(packetId)
     }
     for (const [i, session] of over.entries()) {
       this.end(session)

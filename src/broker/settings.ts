@@ -24,7 +24,7 @@ export interface BrokerSettings {
 
 export const defaultBrokerSettings: BrokerSettings = {
   window: 32,
-  max_inbound_qos2: 1000,
+  max_inbound_qos2: 65_535,
   max_packet_bytes: 1024 * 1024,
   max_topic_aliases: 32,
   max_topic_levels: 200,

@@ -106,10 +106,10 @@ export const table = {
     ),
     max_inbound_qos2: row(
       whole(1, PACKET_ID_MAX),
-      1000,
+      PACKET_ID_MAX,
       'messages',
-      'QoS 2 messages that one client may have begun and not completed; one more closes its connection. MQTT 5 clients are told it as ' +
-        'Receive Maximum, which counts QoS 1 as well.',
+      'QoS 1 and 2 messages that an MQTT 5 client may have begun and not completed: its Receive Maximum; one more closes its connection. ' +
+        'Clients of MQTT 3 cannot be told and are bounded by their packet identifiers alone.',
     ),
     max_packet_bytes: row(
       size(KIB, PACKET_BYTES_MAX),

@@ -205,23 +205,73 @@ test('what is left from earlier connections does not count for Receive Maximum, 
   await second.publishAndWait('a', '', { qos: 2, id: 3 })
 })
 
-test('a repeated PUBLISH says DUP; one that does not is another message, and is told that the identifier is in use [MQTT-4.3.3-9]', async () => {
+test('a PUBLISH whose identifier is open is the open message, whatever DUP says; behind PUBCOMP it is a new one [MQTT-4.3.3-10]', async () => {
   const port = await start()
   const watcher = await subscriber(port)
+  const o = { client_id: 'again', clean: false, properties: { sessionExpiryInterval: 100 } }
+  const send = async (client: MqttClient, payload: string, dup: boolean): Promise<void> => {
+    client.publish('a', payload, { qos: 2, id: 7, dup })
+    expect(await client.expect(T.PUBREC)).toMatchObject({ id: 7, code: 0 })
+  }
+  const first = await connect(port, o)
+  await send(first, 'one', false)
+  await send(first, 'one', true)
+  await send(first, 'one', false)
+  first.destroy()
+  const second = await connect(port, o)
+  await send(second, 'one', false)
+  second.send(packet.pubrel(7))
+  expect((await second.expect(T.PUBCOMP)).code).toBe(0)
+  await send(second, 'two', false)
+  expect((await publishes(watcher)).map((p) => p.payload.toString())).toEqual(['one', 'two'])
+})
+
+test('a PUBLISH that is sent again does not count twice for Receive Maximum', async () => {
+  const port = await start({ max_inbound_qos2: 2 })
   const client = await connect(port)
-  client.publish('a', 'one', { qos: 2, id: 7 })
-  expect((await client.expect(T.PUBREC)).code).toBe(0)
-  client.publish('a', 'one', { qos: 2, id: 7, dup: true })
-  expect((await client.expect(T.PUBREC)).code).toBe(0)
-  client.publish('a', 'two', { qos: 2, id: 7 })
-  expect((await client.expect(T.PUBREC)).code).toBe(0x91)
-  client.publish('a', 'three', { qos: 2, id: 7 })
-  expect((await client.expect(T.PUBREC)).code).toBe(0)
-  client.send(packet.pubrel(7))
-  expect((await client.expect(T.PUBCOMP)).code).toBe(0)
-  client.send(packet.pubrel(7))
-  expect((await client.expect(T.PUBCOMP)).code).toBe(0x92)
-  expect((await publishes(watcher)).map((p) => p.payload.toString())).toEqual(['one', 'three'])
+  for (let i = 0; i < 5; i++) client.publish('a', '', { qos: 2, id: 1 })
+  await client.publishAndWait('a', '', { qos: 1, id: 2 })
+  await client.ping()
+})
+
+test('PUBREL again, when its PUBCOMP was lost, is told that all is well; of what never was, it is not', async () => {
+  const port = await start()
+  const o = { client_id: 'lost', clean: false, properties: { sessionExpiryInterval: 100 } }
+  const complete = async (client: MqttClient, id: number): Promise<number> => {
+    client.send(packet.pubrel(id))
+    return (await client.expect(T.PUBCOMP, (p) => p.id === id)).code
+  }
+  const first = await connect(port, o)
+  await first.publishAndWait('a', '', { qos: 2, id: 7 })
+  expect(await complete(first, 7)).toBe(0)
+  first.destroy()
+  const second = await connect(port, o)
+  expect(second.connack?.present).toBe(true)
+  expect([await complete(second, 7), await complete(second, 8)]).toEqual([0, 0x92])
+  // What was completed before a start is not known any more: nobody hears of a failure that was none.
+  await broker().reopen()
+  const third = await connect(port, o)
+  expect(third.connack?.present).toBe(true)
+  expect(await complete(third, 7)).toBe(0)
+})
+
+test('an open QoS 2 identifier stays open over a start: the PUBLISH again, without DUP, is not a second message', async () => {
+  const port = await start()
+  const o = { client_id: 'open', clean: false, properties: { sessionExpiryInterval: 100 } }
+  const watcher = await connect(port, { client_id: 'w', clean: false, properties: { sessionExpiryInterval: 100 } })
+  await watcher.subscribe(['a', 0])
+  const first = await connect(port, o)
+  first.publish('a', 'one', { qos: 2, id: 7 })
+  expect((await first.expect(T.PUBREC)).code).toBe(0)
+  expect((await publishes(watcher)).map((p) => p.payload.toString())).toEqual(['one'])
+  await broker().reopen()
+  const back = await connect(port, { client_id: 'w', clean: false, properties: { sessionExpiryInterval: 100 } })
+  const second = await connect(port, o)
+  second.publish('a', 'one', { qos: 2, id: 7 })
+  expect((await second.expect(T.PUBREC)).code).toBe(0)
+  second.send(packet.pubrel(7))
+  expect((await second.expect(T.PUBCOMP)).code).toBe(0)
+  expect(await publishes(back)).toEqual([])
 })
 
 test('acknowledgements are as short as they can be', async () => {

@@ -136,10 +136,9 @@ class Import {
 
   private async incoming(id: string): Promise<void> {
     const session = this.open(id)
-    if (session.inbound === null) session.inbound = new Set()
     for await (const { messageId } of this.source.incoming(id)) {
       if (messageId === undefined) continue
-      session.inbound.add(messageId)
+      session.claim(messageId)
       this.stored.store.journal.put(inboundKey(session.id, messageId), Buffer.from([1]))
       await this.step()
     }
