@@ -48,11 +48,19 @@ const none = { will: undefined, username: undefined, password: undefined, proper
 
 describe('readConnect reads', () => {
   it('the three versions', () => {
-    expect(read({})).toEqual({ version: 4, clientId: 'c1', clean: true, keepalive_s: 60, ...none })
-    expect(read({ ...MQTT31, flags: 0 })).toEqual({ version: 3, clientId: 'c1', clean: false, keepalive_s: 60, ...none })
+    expect(read({})).toEqual({ version: 4, clientId: 'c1', bridge: false, clean: true, keepalive_s: 60, ...none })
+    expect(read({ ...MQTT31, flags: 0 })).toEqual({
+      version: 3,
+      clientId: 'c1',
+      bridge: false,
+      clean: false,
+      keepalive_s: 60,
+      ...none,
+    })
     expect(read({ ...MQTT5, rest: `00 ${ID}` })).toEqual({
       version: 5,
       clientId: 'c1',
+      bridge: false,
       clean: true,
       keepalive_s: 60,
       ...none,
@@ -101,6 +109,12 @@ describe('readConnect reads', () => {
     expect(read({ ...MQTT31, flags: 0xc2, rest: ID + string('u') })).toMatchObject({ username: 'u', password: undefined })
   })
 
+  it('the bridge bit, in 3.1 and 3.1.1', () => {
+    expect(read({ level: 0x84 })).toMatchObject({ version: 4, bridge: true })
+    expect(read({ ...MQTT31, level: 0x83 })).toMatchObject({ version: 3, bridge: true })
+    expect(read({})).toMatchObject({ version: 4, bridge: false })
+  })
+
   it('client identifiers of any length in MQTT 3.1, as devices send them', () => {
     expect(read({ ...MQTT31, rest: string('x'.repeat(23)) }).clientId).toHaveLength(23)
     expect(read({ ...MQTT31, rest: string('x'.repeat(28)) }).clientId).toHaveLength(28)
@@ -118,8 +132,8 @@ describe('readConnect refuses', () => {
     ['level 0', { level: 0 }, [0x84, 1, 4]],
     ['MQTT with the level of MQIsdp', { level: 3 }, [0x84, 1, 4]],
     ['MQIsdp with the level of MQTT', { name: 'MQIsdp', level: 4 }, [0x84, 1, 4]],
-    ['the bridge bit, so that a bridge tries again without', { level: 0x84 }, [0x84, 1, 4]],
-    ['the bridge bit in 3.1', { name: 'MQIsdp', level: 0x83 }, [0x84, 1, 4]],
+    ['the bridge bit with a level that has none', { level: 0x85 }, [0x84, 1, 4]],
+    ['the bridge bit with a level of another name', { level: 0x83 }, [0x84, 1, 4]],
     ['the reserved flag [MQTT-3.1.2-3]', { flags: 0x03 }, [0x81, 0, 4]],
     ['will QoS 3 [MQTT-3.1.2-14]', { flags: 0x1e, rest: `${ID}${string('t')}0000` }, [0x81, 0, 4]],
     ['will QoS 3 in 3.1', { ...MQTT31, flags: 0x1e, rest: `${ID}${string('t')}0000` }, [0x81, 0, 3]],

@@ -38,6 +38,7 @@ export function handleConnect(c: Connection, buf: Buffer, frame: Frame): void {
   c.phase = 'connecting'
   c.connecting = true
   c.version = packet.version
+  c.bridge = packet.bridge
   if (packet.version === 5) meet(c, packet.properties ?? {})
   const wrong = packetFault(packet, c.state.settings.max_topic_levels)
   if (wrong !== undefined) {

@@ -45,6 +45,8 @@ export class Connection extends EventEmitter implements TransportHandler, Delive
   id = ''
   clean = true
   version: number | null = null
+  /** A bridge before MQTT 5, whose subscriptions are as if it had asked for No Local and Retain As Published. */
+  bridge = false
   connecting = false
   connected = false
   closed = false

@@ -35,7 +35,7 @@ export function handleSubscribe(c: Connection, buf: Buffer, frame: Frame): void 
       return
     }
   }
-  const asked = packet.subscriptions.map(c.version === 5 ? asked5 : asked4)
+  const asked = packet.subscriptions.map(c.version === 5 ? asked5 : c.bridge ? askedByBridge : asked4)
   if (packet.properties !== undefined && Object.keys(packet.properties).length > 0) {
     const properties = seenProperties(packet.properties)
     for (const one of asked) one.properties = properties
@@ -56,6 +56,10 @@ export function handleSubscribe(c: Connection, buf: Buffer, frame: Frame): void 
 /** The options of MQTT 5 are there for its clients only. */
 function asked4(r: SubscriptionRequest): AskedSubscription {
   return { topic: r.filter, qos: r.qos }
+}
+
+function askedByBridge(r: SubscriptionRequest): AskedSubscription {
+  return { topic: r.filter, qos: r.qos, nl: true, rap: true }
 }
 
 function asked5(r: SubscriptionRequest): AskedSubscription {

@@ -21,6 +21,8 @@ export interface WillFields {
 
 export interface ConnectPacket {
   version: 3 | 4 | 5
+  /** A bridge of mosquitto's kind, before MQTT 5: it wants none of its own messages back, and retained ones marked as such (`BRIDGE`). */
+  bridge: boolean
   /** May be empty: with a clean session in 3.1.1, always in 5. */
   clientId: string
   /** Clean Session; in version 5 Clean Start. */
@@ -34,6 +36,9 @@ export interface ConnectPacket {
   properties: Properties | undefined
 }
 
+/** The bit of the protocol level by which a bridge says that it is one: mosquitto's, and by now what many brokers understand. */
+const BRIDGE = 0x80
+
 const CLEAN = 0x02
 const WILL_FLAG = 0x04
 const WILL_RETAIN = 0x20
@@ -42,38 +47,43 @@ const USERNAME = 0x80
 
 /**
  * Reads the CONNECT whose body is all there. Throws a `PacketFault`, whose `connackCode` is 1 for a protocol level other than 3, 4, 5
- * [MQTT-3.1.2-2] (mosquitto's bridge bit included: its bridges then try again without), 2 for a client identifier [MQTT-3.1.3-8,
+ * [MQTT-3.1.2-2], 2 for a client identifier [MQTT-3.1.3-8,
  * MQTT-3.1.3-9], else 0, and whose `version` says in which form CONNACK is written.
  */
 export function readConnect(buf: Buffer, frame: Frame): ConnectPacket {
   const reader = new Reader(buf, frame.bodyStart, frame.bodyEnd)
-  const version = readVersion(reader)
+  const { version, bridge } = readVersion(reader)
   try {
-    return readFields(reader, version)
+    return readFields(reader, version, bridge)
   } catch (fault) {
     if (fault instanceof PacketFault) fault.version = version
     throw fault
   }
 }
 
-function readVersion(reader: Reader): 3 | 4 | 5 {
+function readVersion(reader: Reader): { version: 3 | 4 | 5; bridge: boolean } {
   const name = reader.string('protocol name')
   // A name that is not ours: whoever calls may not speak MQTT at all, so no answer [MQTT-3.1.2-1].
   if (name !== 'MQTT' && name !== 'MQIsdp') throw new PacketFault(Reason.unsupported_protocol_version, 'unknown protocol name')
   const level = reader.u8()
-  if (level === 3 && name === 'MQIsdp') return 3
-  if ((level === 4 || level === 5) && name === 'MQTT') return level
+  const bridge = (level & BRIDGE) !== 0
+  const version = level & ~BRIDGE
+  if (version === 3 && name === 'MQIsdp') return { version, bridge }
+  if (version === 4 && name === 'MQTT') return { version, bridge }
+  // There a bridge says with each subscription what it wants.
+  if (level === 5 && name === 'MQTT') return { version: 5, bridge: false }
   const text = `protocol ${name} has no level ${level}`
   const fault = new PacketFault(Reason.unsupported_protocol_version, text, ConnectReturn.bad_protocol)
   fault.version = 4
   throw fault
 }
 
-function readFields(reader: Reader, version: 3 | 4 | 5): ConnectPacket {
+function readFields(reader: Reader, version: 3 | 4 | 5, bridge: boolean): ConnectPacket {
   const flags = reader.u8()
   checkFlags(flags, version)
   const packet: ConnectPacket = {
     version,
+    bridge,
     clientId: '',
     clean: (flags & CLEAN) !== 0,
     keepalive_s: reader.u16(),
