@@ -34,13 +34,14 @@ export interface FolderOptions {
   readonly path: string
   readonly durability: Durability
   readonly log: Log
-  /** For tests. */
+  /* for tests */
   readonly files?: Files
+  readonly boot?: string
 }
 
 export async function openFolder(o: FolderOptions): Promise<OpenFolder> {
   const files = o.files ?? realFiles
-  const boot = bootId()
+  const boot = o.boot ?? bootId()
   await makeFolder(o.path).catch(cannotMake)
   const path = await realpath(o.path).catch(cannotMake)
   await refuseForeign(path)
@@ -54,7 +55,14 @@ export async function openFolder(o: FolderOptions): Promise<OpenFolder> {
     return new Opened({ guard, disk, path, release, mark: { durability: o.durability, boot, log: o.log } })
   } catch (error) {
     await release().catch(() => {})
-    throw error
+    if (error instanceof AqueductError) throw error
+    throw new AqueductError(
+      'store_failed',
+      `${path} could not be opened now: ${textOf(error)}. Try again when the disk can be used.`,
+      {
+        cause: error,
+      },
+    )
   }
 }
 

@@ -28,8 +28,9 @@ export interface StoreOptions {
   readonly log: Log
   /** Instead of a folder, for tests. */
   readonly disk?: Disk
-  /** How files are reached, for tests. */
+  /** How files are reached, and the name of this run of the kernel: for tests. */
   readonly files?: Files
+  readonly boot?: string
 }
 
 export interface Store {
