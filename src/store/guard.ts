@@ -3,16 +3,25 @@
  *
  * States: *looked at* (`look`) → *kept* (`keep`: LevelDB may open) → *confirmed* (commits may be taken) or *given back* (every file is what it was).
  */
-import { join } from 'node:path'
+import { rmSync, writeFileSync } from 'node:fs'
+import { basename, join } from 'node:path'
+import type { Clock } from '../core/clock.js'
 import { AqueductError } from '../core/errors.js'
 import type { Log } from '../core/log.js'
-import type { Files } from './files.js'
-import { Finder, type Inspection, inspect, type Witness } from './inspect.js'
+import { type Files, readWhole } from './files.js'
+import { Finder } from './finder.js'
+import { type Inspection, inspect, type Witness } from './inspect.js'
 import { binds, type FoundMark, MARK, readMark } from './mark.js'
 import { Snapshot } from './snapshot.js'
+import { Sweep, tellChanged } from './sweep.js'
+import type { Changed } from './tables.js'
 
 /** Witnesses asked for in one turn. */
 const ASKED_AT_ONCE = 512
+/** Rows of tables that are verified before an open: a tenth of a second. */
+const VERIFIED_BYTES_MAX = 64 * 1024 * 1024
+/** There while not all tables have been verified: should the process end again and again because of one, a start looks at all first. */
+const UNVERIFIED = 'unverified'
 
 export interface GuardOptions {
   readonly files: Files
@@ -30,6 +39,7 @@ export class Guard {
   private found: Inspection | undefined
   private kept = false
   private said = false
+  private unverifiedRuns = 0
 
   constructor(o: GuardOptions) {
     this.o = o
@@ -69,8 +79,11 @@ export class Guard {
   /** Reads all that LevelDB will need, and refuses where it cannot be read or is less than was stored. Changes nothing. */
   async look(): Promise<void> {
     const { path, log } = this.o
-    const found = await inspect(this.finder)
+    this.unverifiedRuns = await this.runs()
+    // More than one run ended before it had seen all tables, perhaps because of one of them.
+    const found = await inspect(this.finder, this.unverifiedRuns > 1 ? Number.POSITIVE_INFINITY : VERIFIED_BYTES_MAX)
     this.found = found
+    this.judge(found.changed)
     if (found.lastCommit > 0) this.compare(found.lastCommit)
     if (this.mark === undefined) {
       const fields = { path, commit: found.lastCommit, commits: found.commits }
@@ -81,6 +94,41 @@ export class Guard {
       const fields = { file: found.torn.file, bytes: found.torn.bytes }
       log.info(fields, 'the log of the store ends inside a write that was not finished, as after a kill or a power cut')
     }
+  }
+
+  /** Rows that LevelDB gets through are left out one by one when they are read; a block that would end the process is not given to it. */
+  private judge(changed: readonly Changed[]): void {
+    const deadly = changed.find((c) => c.hazard === 'deadly')
+    if (deadly !== undefined) {
+      const { file, from, to } = deadly
+      throw this.finder.damaged(basename(file), `rows from ${from} to ${to} have changed in a way that LevelDB cannot read over`)
+    }
+    tellChanged(this.o.log, changed)
+  }
+
+  /** What looks at the tables from here on. */
+  sweep(clock: Clock): Sweep {
+    const verified = this.found?.verified ?? new Set<number>()
+    const all = this.found?.manifest.tables.every((t) => verified.has(t.number)) ?? false
+    if (!all) this.note(this.unverifiedRuns + 1)
+    return new Sweep({ finder: this.finder, clock, log: this.o.log, verified, onDone: () => this.note(0) })
+  }
+
+  /** How many runs in a row ended before all tables were verified, and not in order. */
+  note(runs: number): void {
+    const file = join(this.o.path, UNVERIFIED)
+    try {
+      if (runs === 0) rmSync(file, { force: true })
+      else writeFileSync(file, String(runs), { mode: 0o600 })
+    } catch (error) {
+      this.o.log.warn({ err: error, file }, 'the store cannot note how far its tables are verified')
+    }
+  }
+
+  private async runs(): Promise<number> {
+    const { files, path } = this.o
+    const bytes = await readWhole(files, join(path, UNVERIFIED)).catch(() => Buffer.from('0'))
+    return Number(bytes.toString('latin1', 0, 3)) || 0
   }
 
   /** Keeps the folder as it is now. */

@@ -1,28 +1,19 @@
 /**
  * The folder as it stands, before LevelDB gets it. LevelDB takes a log that it cannot open or read for an empty one and then deletes it, passes over
  * bytes that have changed, and ends the process over some of them; and `classic-level` has no way to make it strict. So everything that it will
- * rely on is read here first: CURRENT and MANIFEST, every log that is needed, and of every table the footer, the index and the filter.
+ * rely on is read here first: CURRENT and MANIFEST, every log that is needed, of every table the footer, the index and the
+ * filter, and of the youngest tables all rows.
  *
  * Always true: nothing is changed here. What cannot be read now is `store_failed` (try again), what has changed or is missing is `store_damaged`.
  */
 import { join } from 'node:path'
-import { AqueductError } from '../core/errors.js'
-import { type Files, isMissing, type OpenFile, readExactly, readWhole } from './files.js'
+import { type Finder, readState } from './finder.js'
 import { commitNumberOf } from './keys.js'
 import { batchHead, readBatch } from './level/batch.js'
 import { Malformed } from './level/coding.js'
 import { readLog } from './level/log-file.js'
-import { type Manifest, readCurrent, readManifest, type TableFile } from './level/manifest.js'
-import {
-  BLOCK_TRAILER_BYTES,
-  checkBlock,
-  FOOTER_BYTES,
-  type Handle,
-  type RowBlock,
-  readFooter,
-  readIndex,
-  readMeta,
-} from './level/table.js'
+import type { Manifest } from './level/manifest.js'
+import { byAge, type Changed, checkTable, tableName, verifyTable } from './tables.js'
 
 /** A change in a log that must be there after the open: if it is, so is its whole batch, since a batch is taken whole or not at all. */
 export interface Witness {
@@ -48,68 +39,34 @@ export interface Inspection {
   readonly torn: TornLog | undefined
   /** The last bytes in the logs are older than what MANIFEST knew of. */
   readonly short: boolean
+  /** Numbers of the tables whose rows were looked at, and what was found. */
+  readonly verified: ReadonlySet<number>
+  readonly changed: readonly Changed[]
 }
 
-/** What is to be said about the folder, and what the user can do. */
-export class Finder {
-  readonly files: Files
-  readonly folder: string
-  private readonly path: string
-
-  /** `folder` is the database's, inside `path`. */
-  constructor(files: Files, path: string, folder: string) {
-    this.files = files
-    this.path = path
-    this.folder = folder
-  }
-
-  damaged(name: string, what: string): AqueductError {
-    return new AqueductError(
-      'store_damaged',
-      `${join(this.folder, name)}: ${what}. Nothing was changed. Restore ${this.path} from a copy, or move it away to start empty.`,
-    )
-  }
-
-  unreadable(name: string, error: unknown): AqueductError {
-    const why = error instanceof Error ? error.message : String(error)
-    return new AqueductError(
-      'store_failed',
-      `${join(this.folder, name)} could not be read now: ${why}. Nothing was changed. Try again when the disk can be read.`,
-      { cause: error },
-    )
-  }
-
-  /** Runs `read`; what it throws becomes a sentence about `name`. */
-  async about<T>(name: string, read: () => T | Promise<T>): Promise<T> {
-    try {
-      return await read()
-    } catch (error) {
-      if (error instanceof AqueductError) throw error
-      if (error instanceof Malformed) throw this.damaged(name, error.message)
-      if (isMissing(error)) throw this.damaged(name, 'it is missing')
-      throw this.unreadable(name, error)
+/** Reads all that LevelDB needs, and the rows of tables up to `bytes`. */
+export async function inspect(f: Finder, bytes: number): Promise<Inspection> {
+  const manifest = await readState(f)
+  const there = new Set(await f.about('', async () => (await f.files.list(f.folder)) ?? []))
+  const logs = await readLogs(f, manifest, logsOf(there, manifest.logNumber))
+  const verified = new Set<number>()
+  const changed: Changed[] = []
+  let left = bytes
+  for (const table of byAge(manifest.tables)) {
+    const name = tableName(table.number, there)
+    left -= table.size
+    if (left < 0) await checkTable(f, name, table)
+    else {
+      changed.push(...(await verifyTable(f, name, table, turn)))
+      verified.add(table.number)
     }
   }
-
-  whole(name: string): Promise<Buffer> {
-    return this.about(name, () => readWhole(this.files, join(this.folder, name)))
-  }
+  return { manifest, ...logs, verified, changed }
 }
 
-export async function readState(f: Finder): Promise<Manifest> {
-  const current = await f.whole('CURRENT')
-  const name = await f.about('CURRENT', () => readCurrent(current))
-  const bytes = await f.whole(name)
-  return f.about(name, () => readManifest(bytes))
-}
-
-/** Reads all that LevelDB needs. */
-export async function inspect(f: Finder): Promise<Inspection> {
-  const manifest = await readState(f)
-  const names = await f.about('', () => f.files.list(f.folder))
-  const there = new Set(names ?? [])
-  for (const table of manifest.tables) await checkTable(f, there, table)
-  return { manifest, ...(await readLogs(f, manifest, logsOf(there, manifest.logNumber))) }
+/** Others have a turn. */
+function turn(): Promise<boolean> {
+  return new Promise((resolve) => setImmediate(resolve, true))
 }
 
 /** Numbers of the logs that are needed, oldest first. */
@@ -185,7 +142,7 @@ async function readLogs(
   f: Finder,
   manifest: Manifest,
   logs: readonly { number: number; name: string }[],
-): Promise<Omit<Inspection, 'manifest'>> {
+): Promise<Pick<Inspection, 'witnesses' | 'commits' | 'lastCommit' | 'torn' | 'short'>> {
   const { logNumber } = manifest
   if (logNumber > 0 && logs[0]?.number !== logNumber) {
     throw f.damaged(`${String(logNumber).padStart(6, '0')}.log`, 'it is missing')
@@ -212,36 +169,4 @@ async function readLogs(
   const { commits, lastCommit, next } = all
   const short = next === undefined ? false : next - 1 < manifest.lastSequence
   return { witnesses: all.witnesses(), commits, lastCommit, torn, short }
-}
-
-/** Throws unless the table is there with its size, and all that LevelDB reads when it opens it is whole. */
-async function checkTable(f: Finder, there: ReadonlySet<string>, table: TableFile): Promise<void> {
-  const name = tableName(table.number, there)
-  await f.about(name, async () => {
-    const file = await f.files.open(join(f.folder, name))
-    try {
-      await readTable(file, table.size)
-    } finally {
-      await file.close()
-    }
-  })
-}
-
-export function tableName(number: number, there: ReadonlySet<string>): string {
-  const stem = String(number).padStart(6, '0')
-  return there.has(`${stem}.ldb`) || !there.has(`${stem}.sst`) ? `${stem}.ldb` : `${stem}.sst`
-}
-
-/** The blocks of a table that are rows; the others are checked here. Throws `Malformed`. */
-export async function readTable(file: OpenFile, size: number): Promise<RowBlock[]> {
-  if (file.size < size) throw new Malformed(`it has ${file.size} of ${size} bytes`)
-  if (size < FOOTER_BYTES) throw new Malformed('it is too short to be a table')
-  const { meta, index } = readFooter(await readExactly(file, size - FOOTER_BYTES, FOOTER_BYTES), size)
-  const blocks = readIndex(await readBlock(file, index), size)
-  for (const filter of readMeta(await readBlock(file, meta), size)) checkBlock(await readBlock(file, filter), 'filter')
-  return blocks
-}
-
-export function readBlock(file: OpenFile, { at, size }: Handle): Promise<Buffer> {
-  return readExactly(file, at, size + BLOCK_TRAILER_BYTES)
 }

@@ -5,6 +5,7 @@
 import { realpath } from 'node:fs/promises'
 import { join } from 'node:path'
 import { bootId } from '../core/boot.js'
+import type { Clock } from '../core/clock.js'
 import { AqueductError } from '../core/errors.js'
 import type { Log } from '../core/log.js'
 import { clearLeftovers, makeDatabase, makeFolder } from './create.js'
@@ -17,12 +18,13 @@ import type { Journal } from './journal.js'
 import { type LevelDisk, openLevelDisk } from './level.js'
 import { lockFolder } from './lock.js'
 import { Mark } from './mark.js'
+import type { Sweep } from './sweep.js'
 
 export interface OpenFolder {
   readonly disk: Disk
   /** The store is good, and its last commit is `commit`: commits may be taken. Rejects with `store_damaged` or `store_failed`. */
   accept(commit: number): Promise<void>
-  /** Ties the mark to the commits of `journal`. */
+  /** The mark follows the commits of `journal`, and the sweep begins. */
   follow(journal: Journal): void
   /** Instead of `accept`: closes, and every file is what it was. Never rejects. */
   refuse(): Promise<void>
@@ -33,6 +35,7 @@ export interface OpenFolder {
 export interface FolderOptions {
   readonly path: string
   readonly durability: Durability
+  readonly clock: Clock
   readonly log: Log
   /* for tests */
   readonly files?: Files
@@ -52,7 +55,7 @@ export async function openFolder(o: FolderOptions): Promise<OpenFolder> {
     release = () => free().finally(unlock)
     const guard = new Guard({ files, path, boot, log: o.log })
     const disk = await openGuarded(guard, path)
-    return new Opened({ guard, disk, path, release, mark: { durability: o.durability, boot, log: o.log } })
+    return new Opened({ guard, clock: o.clock, disk, path, release, mark: { durability: o.durability, boot, log: o.log } })
   } catch (error) {
     await release().catch(() => {})
     if (error instanceof AqueductError) throw error
@@ -94,15 +97,19 @@ class Opened implements OpenFolder {
   private readonly release: () => Promise<void>
   private readonly markOptions: { durability: Durability; boot: string | undefined; log: Log }
   private mark: Mark | undefined
+  private readonly clock: Clock
+  private sweep: Sweep | undefined
 
   constructor(o: {
     guard: Guard
+    clock: Clock
     disk: LevelDisk
     path: string
     release: () => Promise<void>
     mark: { durability: Durability; boot: string | undefined; log: Log }
   }) {
     this.guard = o.guard
+    this.clock = o.clock
     this.disk = o.disk
     this.path = o.path
     this.release = o.release
@@ -111,6 +118,7 @@ class Opened implements OpenFolder {
 
   async accept(commit: number): Promise<void> {
     this.guard.compare(commit)
+    this.sweep = this.guard.sweep(this.clock)
     await this.guard.confirm()
     await clearLeftovers(this.path).catch(() => {})
     try {
@@ -122,6 +130,7 @@ class Opened implements OpenFolder {
 
   follow(journal: Journal): void {
     if (this.mark !== undefined) journal.contribute(this.mark)
+    this.sweep?.start()
   }
 
   async refuse(): Promise<void> {
@@ -132,6 +141,8 @@ class Opened implements OpenFolder {
   }
 
   async close(): Promise<void> {
+    await this.sweep?.close()
+    this.guard.note(0)
     this.mark?.close()
     try {
       await this.disk.close()

@@ -2,9 +2,7 @@
  * LevelDB's table files: blocks (rows, then the filter, then what there is, then the index), each with its kind and masked CRC32C behind it, and a
  * footer that says where the last two are.
  *
- * LevelDB reads blocks without looking at their checksums, and ends the process (an assertion) over a key that is too short or out of order. So
- * a block whose checksum is wrong is `readable` here only when LevelDB gets through it: then at most values have changed, which the rows' own
- * checksums show. Anything else must not be given to LevelDB.
+ * LevelDB reads blocks without looking at their checksums; what that leads to is in `hazard.ts`.
  */
 import { Cursor, getU32le, Malformed } from './coding.js'
 import { crc32c, masked } from './crc32c.js'
@@ -75,29 +73,13 @@ export function isWhole(block: Buffer): boolean {
   return end > 0 && masked(crc32c(block, 0, end)) === getU32le(block, end)
 }
 
-/** True when LevelDB gets through a block whose checksum is wrong: keys whole, in order, above `after` and not above `last`. */
-export function isReadable(block: Buffer, after: Buffer | undefined, last: Buffer): boolean {
-  try {
-    let before = after
-    for (const { key } of entries(contents(block))) {
-      if (key.length < KEY_TRAILER_BYTES || key[key.length - KEY_TRAILER_BYTES] > 1) return false
-      if (before !== undefined && compareKeys(before, key) >= 0) return false
-      before = key
-    }
-    return before !== undefined && compareKeys(before, last) <= 0
-  } catch (error) {
-    if (error instanceof Malformed) return false
-    throw error
-  }
-}
-
 function whole(block: Buffer, what: string): Buffer {
   checkBlock(block, what)
-  return contents(block)
+  return blockContents(block)
 }
 
 /** The block without its trailer, decompressed. */
-function contents(block: Buffer): Buffer {
+export function blockContents(block: Buffer): Buffer {
   const size = block.length - BLOCK_TRAILER_BYTES
   if (size < 0) throw new Malformed('a block is too short')
   const kind = block[size]
