@@ -114,6 +114,21 @@ describe('a sound folder', () => {
     expect((await readdir(path)).sort()).toEqual(['level', 'lock', 'mark'])
   })
 
+  test('one commit may change a row twice', async () => {
+    const live = join(base, 'live')
+    const store = await open({ path: live })
+    for (const value of ['once', 'twice']) store.journal.put(metaKey('row 1'), Buffer.from(value))
+    await store.journal.flush()
+    store.journal.put(metaKey('row 2'), Buffer.from('there'))
+    store.journal.del(metaKey('row 2'))
+    await store.journal.flush()
+    await cp(live, path, { recursive: true })
+    await store.close()
+    const again = await open()
+    expect(String(await again.disk.get(metaKey('row 1')))).toBe('twice')
+    await again.close()
+  })
+
   test('of an older Aqueduct, without a mark, it opens and gets one', async () => {
     await killed()
     await rm(join(path, 'mark'))

@@ -80,9 +80,10 @@ function logsOf(names: Iterable<string>, oldest: number): { number: number; name
 }
 
 class Logs {
-  readonly batches: { commit: number; record: Buffer }[] = []
-  /** Which batch changed a key last. */
+  readonly records: Buffer[] = []
+  /** Which change of a key is its last, counted over all batches: one batch may change a key twice. */
   readonly last = new Map<string, number>()
+  private changes = 0
   next: number | undefined
   commits = 0
   lastCommit = 0
@@ -94,17 +95,16 @@ class Logs {
   }
 
   add(record: Buffer): void {
-    const n = this.batches.length
     let commit = 0
     const { sequence, count } = readBatch(record, (key, value) => {
-      this.last.set(key.toString('latin1'), n)
+      this.last.set(key.toString('latin1'), this.changes++)
       if (value !== undefined) commit = Math.max(commit, commitNumberOf(key))
     })
     // The oldest log begins at or before what MANIFEST knows of; from there on LevelDB numbers without gaps.
     const gap = this.next === undefined ? sequence > this.lastSequence + 1 : sequence !== this.next
     if (gap) throw new Malformed(`changes before ${sequence} are missing`)
     this.next = sequence + count
-    this.batches.push({ commit, record })
+    this.records.push(record)
     if (commit === 0) return
     this.commits++
     this.lastCommit = commit
@@ -123,10 +123,11 @@ class Logs {
 
   witnesses(): Witness[] {
     const found: Witness[] = []
-    for (const [n, { record }] of this.batches.entries()) {
+    let change = 0
+    for (const record of this.records) {
       let witness: Witness | undefined
       readBatch(record, (key, value) => {
-        if (this.last.get(key.toString('latin1')) !== n) return
+        if (this.last.get(key.toString('latin1')) !== change++) return
         // The smallest value that is there says as much as any.
         const better =
           witness === undefined || (value !== undefined && (witness.value === undefined || value.length < witness.value.length))
@@ -152,13 +153,13 @@ async function readLogs(
   for (const { name } of logs) {
     const bytes = await f.whole(name)
     await f.about(name, () => {
-      const before = all.batches.length
+      const before = all.records.length
       const tail = readLog(
         bytes,
         (record) => all.add(record),
         (record) => all.follows(record),
       )
-      if (torn !== undefined && all.batches.length > before) throw f.damaged(torn.name, 'it ends early, and a later log goes on')
+      if (torn !== undefined && all.records.length > before) throw f.damaged(torn.name, 'it ends early, and a later log goes on')
       if (tail === undefined) return
       if (tail.recordAfter !== undefined) {
         throw new Malformed(`bytes at ${tail.at} have changed or are missing, and whole writes follow at ${tail.recordAfter}`)
