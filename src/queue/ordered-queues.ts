@@ -292,6 +292,7 @@ export class OrderedQueues implements Effects {
   departed(state: OrderedState, why: Departure, count: number, e?: OrderedEntry): void {
     const queue = this.byIdMap.get(state.id)
     this.departures[queue?.kind ?? 'pull'][why] += count
+    if (why === 'damaged') this.store.damage.lost(queue?.kind ?? 'pull', queue?.name ?? `number ${state.id}`, count)
     if (this.trace !== null && e !== undefined && queue !== undefined) this.trace.left(queue, e.seq, why, e.attempts)
   }
 

@@ -9,7 +9,9 @@ import { join } from 'node:path'
 import type { Clock } from '../core/clock.js'
 import { AqueductError } from '../core/errors.js'
 import type { Log } from '../core/log.js'
+import { CheckedDisk, everyRowHasOne } from './checked.js'
 import { clearLeftovers, makeDatabase, makeFolder, syncFolder } from './create.js'
+import { Damage } from './damage.js'
 import type { Disk, Durability } from './disk.js'
 import { checkFolder } from './folder.js'
 import { Journal } from './journal.js'
@@ -36,9 +38,11 @@ export interface StoreOptions {
 
 export interface Store {
   readonly journal: Journal
-  readonly disk: Disk
+  readonly disk: CheckedDisk
   readonly messages: MessageLog
-  /** Commits found missing at the start, each already logged; 0 in a healthy store. */
+  /** What was found damaged since the store was opened. */
+  readonly damage: Damage
+  /** Commits found missing at the start, each already logged; 0 in a healthy store. What they had acknowledged may be delivered again. */
   readonly missingCommits: number
   /** Below `min_free_bytes` or above `max_bytes`: whoever admits new messages refuses them. Everything else still works. */
   readonly full: boolean
@@ -52,9 +56,12 @@ export interface Store {
 
 /** Opens the store. Rejects with `store_locked`, `store_version`, `store_damaged` or `store_failed`, and leaves nothing open then. */
 export async function openStore(o: StoreOptions): Promise<Store> {
-  const { disk, unlock } = o.disk !== undefined ? { disk: o.disk, unlock: () => {} } : await openDisk(o)
+  const { disk: bare, unlock } = o.disk !== undefined ? { disk: o.disk, unlock: () => {} } : await openDisk(o)
+  const damage = new Damage(o.log)
+  const disk = new CheckedDisk(bare, damage)
   try {
-    await migrate(disk, o.log)
+    await migrate(disk, o.log, { made: [everyRowHasOne] })
+    await disk.begin()
     const recovered = await recoverCommits(disk, o.log)
     const journal = new Journal({ disk, sync: o.durability === 'fsync', clock: o.clock, log: o.log, committed: recovered.commit })
     const messages = new MessageLog({ disk, journal, clock: o.clock, log: o.log, recovered })
@@ -62,6 +69,7 @@ export async function openStore(o: StoreOptions): Promise<Store> {
     await space.refresh()
     return new OpenStore({ disk, journal, messages, space, missing: recovered.missing, clock: o.clock, unlock })
   } catch (error) {
+    damage.say()
     await disk.close().catch(() => {})
     unlock()
     throw error
@@ -70,8 +78,9 @@ export async function openStore(o: StoreOptions): Promise<Store> {
 
 class OpenStore implements Store {
   readonly journal: Journal
-  readonly disk: Disk
+  readonly disk: CheckedDisk
   readonly messages: MessageLog
+  readonly damage: Damage
   readonly missingCommits: number
   onFailed: ((error: AqueductError) => void) | null = null
   private readonly space: Space
@@ -80,7 +89,7 @@ class OpenStore implements Store {
   private closing: Promise<void> | undefined
 
   constructor(o: {
-    disk: Disk
+    disk: CheckedDisk
     journal: Journal
     messages: MessageLog
     space: Space
@@ -90,6 +99,7 @@ class OpenStore implements Store {
   }) {
     this.journal = o.journal
     this.disk = o.disk
+    this.damage = o.disk.damage
     this.messages = o.messages
     this.missingCommits = o.missing
     this.space = o.space
@@ -98,6 +108,7 @@ class OpenStore implements Store {
     this.ticking = o.clock.every(1_000, () => {
       void this.space.refresh()
       this.messages.tick()
+      this.damage.say()
     })
   }
 
@@ -124,6 +135,7 @@ class OpenStore implements Store {
     try {
       await this.disk.close()
     } finally {
+      this.damage.say()
       this.unlock()
     }
   }
