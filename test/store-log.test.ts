@@ -275,7 +275,9 @@ describe('the packed log', () => {
     const said: string[] = []
     const log: Log = { ...silentLog, warn: (_fields, text) => said.push(text) }
     const again = await openOn(new CutDisk(disk.rows), { log })
-    expect(said).toEqual(['commits are missing from the store; what they held is lost, and messages that they acknowledged may be delivered again'])
+    expect(said).toEqual([
+      'commits are missing from the store; what they held is lost, and messages that they acknowledged may be delivered again',
+    ])
     expect(again.store.missingCommits).toBe(1)
     expect(make(again.engine, 'a').counts().ready).toBe(5)
     await close(again)
