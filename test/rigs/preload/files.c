@@ -31,7 +31,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { OP_OPEN = 1, OP_WRITE, OP_SYNC, OP_DIRSYNC, OP_RENAME, OP_UNLINK, OP_TRUNCATE, OP_MKDIR, OP_RMDIR, OP_UNSUPPORTED };
+enum { OP_OPEN = 1, OP_WRITE, OP_SYNC, OP_DIRSYNC, OP_RENAME, OP_UNLINK, OP_TRUNCATE, OP_MKDIR, OP_RMDIR, OP_UNSUPPORTED, OP_LINK };
 
 /* Little endian, packed, followed by `length` bytes: a path, two paths with a zero between, or data. */
 struct record {
@@ -437,9 +437,14 @@ int rename(const char *from, const char *to) {
   return result;
 }
 int link(const char *from, const char *to) {
-  char x[PATH_MAX];
+  char x[PATH_MAX], y[PATH_MAX];
+  const char *mine_from = ours(AT_FDCWD, from, x), *mine_to = ours(AT_FDCWD, to, y);
+  uint64_t before = now();
+  if (mine_to) FAIL(ON_CREATE);
+  if (mine_to) RULED(ruled(control, CALL_RENAME, below(mine_to), NULL));
   int result = real_link()(from, to);
-  if (result == 0 && ours(AT_FDCWD, to, x)) put(OP_UNSUPPORTED, now(), 0, 0, "link", 4);
+  if (result == 0 && mine_from && mine_to) put_two(OP_LINK, before, mine_from, mine_to);
+  else if (result == 0 && mine_to) put(OP_UNSUPPORTED, before, 0, 0, "link over the border", 20);
   return result;
 }
 

@@ -24,9 +24,14 @@ export type FileKind = (typeof KINDS)[number]
 /** LevelDB's diary, for people; nothing is read from it. */
 const DIARY = /^LOG(\.old)?$/
 
+/** A folder that only says who holds the data folder: as LOCK. */
+const HELD = /^lock\//
+
+/** `path` below the data folder. LevelDB's files are in `level`. */
 export function kindOf(path: string): FileKind | undefined {
   const name = basename(path)
   if (DIARY.test(name)) return undefined
+  if (!path.startsWith('level/')) return 'own'
   if (/^\d+\.log$/.test(name)) return 'log'
   if (/^MANIFEST-\d+$/.test(name)) return 'manifest'
   if (name === 'CURRENT') return 'current'
@@ -52,7 +57,7 @@ export function snapshot(dir: string): Map<string, string> {
   const found = new Map<string, string>()
   for (const path of allFiles(dir)) {
     const kind = kindOf(path)
-    if (kind === undefined || kind === 'lock') continue
+    if (kind === undefined || kind === 'lock' || HELD.test(path)) continue
     found.set(
       path,
       createHash('sha1')
