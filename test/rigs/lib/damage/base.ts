@@ -3,11 +3,13 @@
  *
  * LevelDB turns its log into a table at each start, and four tables of level 0 into deeper ones; so the number of starts makes the shape.
  */
-import { rmSync } from 'node:fs'
+import { readdirSync, rmSync, statSync } from 'node:fs'
+import { join } from 'node:path'
 import type { MqttClient } from '../../../support/mqtt-client.js'
 import { Seeded } from '../seeded.js'
 import type { Target } from '../target.js'
 import { Actor, type NewItem } from './actor.js'
+import { type FileKind, filesOf } from './folder.js'
 import { Promised } from './promised.js'
 
 export interface Base {
@@ -116,4 +118,17 @@ async function writePart(actor: Actor, random: Seeded, shape: Shape, phase: numb
 
 async function must(done: Promise<boolean>): Promise<void> {
   if (!(await done)) throw new Error('a base could not be built: the broker closed a publisher')
+}
+
+/** Whether a base has files of this kind. */
+export function suits(base: Base, kind: FileKind): boolean {
+  return filesOf(base.dir, kind).length > 0
+}
+
+/** Bytes and files of a base, for the reader. */
+export function sizeOf(base: Base): string {
+  const files = readdirSync(base.dir, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile())
+  const bytes = files.reduce((sum, entry) => sum + statSync(join(entry.parentPath, entry.name)).size, 0)
+  const tables = filesOf(base.dir, 'table').length
+  return `${Math.round(bytes / 1024)} KiB, ${tables} tables`
 }

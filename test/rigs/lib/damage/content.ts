@@ -6,7 +6,7 @@ import { crc32 } from 'node:zlib'
 
 const TEXT = '0123456789abcdef'
 
-/** The payload of message `id`: `bytes` long, half of them such that they cannot be compressed. */
+/** The payload of message `id`: about `bytes` long, half of them such that they cannot be compressed. */
 export function payloadFor(id: string, bytes: number): Buffer {
   const rest = Math.max(8, bytes - 40)
   const body = Buffer.alloc(rest, '.')

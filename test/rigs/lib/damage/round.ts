@@ -3,32 +3,21 @@
  * sentence, and by the folder, which must not change), or one that is *accepted*: then everything is taken out and judged, and after a kill the
  * next start is judged as well.
  */
-import { cpSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs'
-import { join } from 'node:path'
-import { type ErrorName, Faults } from '../faults.js'
+import { cpSync, rmSync } from 'node:fs'
+import { Faults } from '../faults.js'
 import { pause } from '../options.js'
 import { Seeded } from '../seeded.js'
 import { NotStarted, type Running, type Target } from '../target.js'
 import { Actor } from './actor.js'
 import { type Base, itemsFor, topicsFor } from './base.js'
 import { Drain, type Drained } from './drain.js'
-import { changes, cutTo, damageFile, type FileKind, filesOf, KINDS, type Persistent, snapshot } from './folder.js'
+import { brokenEnd, lastOf, shapeOf } from './ends.js'
+import { changes, snapshot } from './folder.js'
+import { type Damage, harm as harmOne } from './harm.js'
+import { becomesReady, metricsOf } from './health.js'
 import { judge, type Kind, type Violation } from './judge.js'
 import type { Promised } from './promised.js'
 import { Said } from './said.js'
-
-export const WHENS = ['start', 'reopen', 'running'] as const
-export const HOWS = ['open once', 'read once', 'flip', 'zero', 'cut', 'delete', 'cut open'] as const
-
-export interface Damage {
-  when: (typeof WHENS)[number]
-  how: (typeof HOWS)[number]
-  kind: FileKind
-}
-
-export function allDamages(): Damage[] {
-  return KINDS.flatMap((kind) => HOWS.flatMap((how) => WHENS.map((when) => ({ when, how, kind }))))
-}
 
 export interface Report {
   damage: Damage
@@ -42,7 +31,10 @@ export interface Report {
 }
 
 const START_LIMIT_MS = 20_000
-const READY_LIMIT_MS = 9_000
+/** A store that failed is opened again with back-off, 5 s at most apart. */
+const READY_LIMIT_MS = 12_000
+/** After a damage that stays: two or three tries. */
+const UNREADY_MS = 2_500
 
 type Started = { broker: Running } | { broker: undefined; how: string | undefined; stderr: string }
 
@@ -61,6 +53,8 @@ export class Round {
   private stderr = ''
   /** The damage lies on the disk and has not been met by a start yet. */
   private ahead = false
+  private readonly ended = new Set<Running>()
+  /** The file that the rig itself changes while the broker looks at it, or "". */
   private victim = ''
 
   constructor(target: Target, base: Base, dir: string, preload: string, damage: Damage, seed: number) {
@@ -79,7 +73,7 @@ export class Round {
     const { when } = this.damage
     if (when === 'start') {
       if (!this.harm()) return this.report('nothing to harm')
-      return this.report(await this.startAndServe(true))
+      return this.report(await this.startAndServe())
     }
     const first = await this.start()
     if (first.broker === undefined) throw new Error(`a sound folder is refused: ${first.stderr}`)
@@ -92,27 +86,31 @@ export class Round {
     } finally {
       await this.end(broker)
     }
-    return this.report(await this.startAndServe(false))
+    return this.report(await this.startAndServe())
   }
 
   /* ---- the three moments ---- */
 
-  /** A start on the folder as it is; `first`: the damage was done just before it. */
-  private async startAndServe(first: boolean): Promise<Report['outcome']> {
+  /** A start on the folder as it is, and all that follows. */
+  private async startAndServe(): Promise<Report['outcome']> {
+    const broker = await this.startJudged(false)
+    return broker === undefined ? 'refused' : await this.serveAndRestart(broker)
+  }
+
+  /** A start; one that is refused is judged, and tried again when the fault is over by itself. `accepted`: the start before was. */
+  private async startJudged(accepted: boolean): Promise<Running | undefined> {
     const before = snapshot(this.dir)
     const started = await this.start()
-    if (started.broker === undefined) {
-      await this.judgeRefusal(started, before)
-      if (!this.passing()) return 'refused'
-      // What failed once does not fail again: now everything must be there.
-      const again = await this.start()
-      if (again.broker === undefined) {
-        this.add('loop', `the fault is over and a start is still refused: ${lastOf(again.stderr)}`)
-        return 'refused'
-      }
-      return await this.serveAndRestart(again.broker, first)
+    if (started.broker !== undefined) return started.broker
+    await this.judgeRefusal(started, before)
+    if (!this.passing()) {
+      if (accepted) this.add('loop', `a start was accepted, and the next is refused: ${lastOf(started.stderr)}`)
+      return undefined
     }
-    return await this.serveAndRestart(started.broker, first)
+    // What failed once does not fail again: now everything must be there.
+    const again = await this.start()
+    if (again.broker === undefined) this.add('loop', `the fault is over, and a start is still refused: ${lastOf(again.stderr)}`)
+    return again.broker
   }
 
   private async reopen(broker: Running, actor: Actor): Promise<Report['outcome'] | undefined> {
@@ -127,7 +125,7 @@ export class Round {
     await this.tryPublish(actor)
     for (let i = 0; i < 400 && !/a commit failed/.test(broker.stderr().slice(length)) && !broker.gone(); i++) await pause(5)
     if (!once && !this.harm()) return 'nothing to harm'
-    const ready = await this.waitReady(broker)
+    const ready = await becomesReady(broker, this.passing() ? READY_LIMIT_MS : UNREADY_MS)
     if (!ready) {
       // It says so and waits: what it makes of the folder is seen at the next start.
       if (!broker.gone() && new Said(broker.stderr().slice(length)).lines.length === 0)
@@ -136,7 +134,7 @@ export class Round {
       return undefined
     }
     this.ahead = false
-    return await this.serveAndRestart(broker, true)
+    return await this.serveAndRestart(broker)
   }
 
   private async whileRunning(broker: Running, actor: Actor): Promise<Report['outcome'] | undefined> {
@@ -144,53 +142,37 @@ export class Round {
     if (!this.harm()) return 'nothing to harm'
     this.ahead = true
     await this.fresh(actor, broker, false)
-    return await this.serveAndRestart(broker, true)
+    return await this.serveAndRestart(broker)
   }
 
   /* ---- serving ---- */
 
-  private async serveAndRestart(broker: Running, judged: boolean): Promise<Report['outcome']> {
+  private async serveAndRestart(broker: Running): Promise<Report['outcome']> {
     try {
-      await this.serve(broker, judged)
-      if (!broker.gone() && !(await this.later(broker))) return 'served'
+      await this.serve(broker, this.damage.when === 'start')
+      // Acknowledged, and left for the next start.
+      if (!broker.gone()) await this.fresh(new Actor(broker, this.promised, this.random), broker, false)
     } finally {
       await this.end(broker)
     }
-    const before = snapshot(this.dir)
-    const next = await this.start()
-    if (next.broker === undefined) {
-      const { ahead } = this
-      await this.judgeRefusal(next, before)
-      if (!ahead && !this.passing()) this.add('loop', `a start was accepted, and the next is refused: ${lastOf(next.stderr)}`)
-      if (!this.passing()) return 'refused'
-      const again = await this.start()
-      if (again.broker === undefined) {
-        this.add('loop', `the fault is over and a start is still refused: ${lastOf(again.stderr)}`)
-        return 'refused'
-      }
-      await this.finish(again.broker)
-      return 'served'
+    const next = await this.startJudged(!this.ahead)
+    if (next === undefined) return 'refused'
+    this.ahead = false
+    try {
+      await this.serve(next, true)
+      if (next.gone()) this.add('loop', 'the second run ends by itself')
+    } finally {
+      await this.end(next)
     }
-    await this.finish(next.broker)
     return 'served'
   }
 
-  private async finish(broker: Running): Promise<void> {
-    try {
-      this.ahead = false
-      await this.serve(broker, true)
-      if (broker.gone()) this.add('loop', 'the second run ends by itself')
-    } finally {
-      await this.end(broker)
-    }
-  }
-
   /** New messages, then everything is taken out and judged. */
-  private async serve(broker: Running, judged: boolean): Promise<void> {
+  private async serve(broker: Running, must: boolean): Promise<void> {
     const actor = new Actor(broker, this.promised, this.random)
-    await this.fresh(actor, broker, judged && this.damage.when === 'start')
+    await this.fresh(actor, broker, must)
     const drained = await new Drain(actor, broker.gone).run(broker.port)
-    const metrics = broker.gone() ? '' : await this.metrics(broker)
+    const metrics = broker.gone() ? '' : await metricsOf(broker)
     if (broker.gone()) await this.judgeEnd(broker)
     const said = new Said(broker.stderr(), metrics).and(this.said)
     if (broker.gone()) {
@@ -238,36 +220,6 @@ export class Round {
     }
   }
 
-  /** Acknowledged and left for the next start. False: the broker is of no use. */
-  private async later(broker: Running): Promise<boolean> {
-    const actor = new Actor(broker, this.promised, this.random)
-    await this.fresh(actor, broker, false)
-    return true
-  }
-
-  private async waitReady(broker: Running): Promise<boolean> {
-    const end = Date.now() + READY_LIMIT_MS
-    while (Date.now() < end && !broker.gone()) {
-      try {
-        const answer = await fetch(`http://127.0.0.1:${broker.http_port}/readyz`, { signal: AbortSignal.timeout(2000) })
-        await answer.text()
-        if (answer.status === 200) return true
-      } catch {
-        // It may be busy with the folder.
-      }
-      await pause(50)
-    }
-    return false
-  }
-
-  private async metrics(broker: Running): Promise<string> {
-    try {
-      return await (await fetch(`http://127.0.0.1:${broker.http_port}/metrics`, { signal: AbortSignal.timeout(3000) })).text()
-    } catch {
-      return ''
-    }
-  }
-
   /* ---- starts and ends ---- */
 
   private async start(): Promise<Started> {
@@ -284,6 +236,8 @@ export class Round {
 
   private async end(broker: Running): Promise<void> {
     await broker.kill()
+    if (this.ended.has(broker)) return
+    this.ended.add(broker)
     this.stderr += `${broker.stderr()}--\n`
     this.said.and(new Said(broker.stderr()))
   }
@@ -292,9 +246,8 @@ export class Round {
     const how = await broker.exited
     const cut = this.damage.how === 'cut open' && this.damage.kind === 'table'
     if (how === 'SIGBUS' && cut) return
-    if (how.startsWith('SIG')) this.add('signal', `it ended by ${how} while running: ${lastOf(broker.stderr())}`)
-    else if (new Said(broker.stderr()).refusal() === undefined)
-      this.add('speechless', `it ended with ${how} while running: ${lastOf(broker.stderr())}`)
+    const broken = brokenEnd('it, while running,', how, broker.stderr())
+    if (broken !== undefined) this.violations.push(broken)
   }
 
   private async judgeRefusal(refused: Extract<Started, { broker: undefined }>, before: Map<string, string>): Promise<void> {
@@ -311,12 +264,9 @@ export class Round {
   }
 
   private judgeSentence({ how, stderr }: Extract<Started, { broker: undefined }>): boolean {
-    if (how === undefined) this.add('hangs', `nothing within ${START_LIMIT_MS} ms: ${lastOf(stderr)}`)
-    else if (how.startsWith('SIG')) this.add('signal', `a start ended by ${how}: ${lastOf(stderr)}`)
-    else if (how !== '1' || new Said(stderr).refusal() === undefined)
-      this.add('speechless', `a start ended with ${how}, without a sentence that says what to do: ${lastOf(stderr)}`)
-    else return true
-    return false
+    const broken = brokenEnd('a start', how, stderr)
+    if (broken !== undefined) this.violations.push(broken)
+    return broken === undefined
   }
 
   /** Whether the fault is one that is over by itself. */
@@ -324,35 +274,11 @@ export class Round {
     return this.damage.how.endsWith('once')
   }
 
-  /* ---- the damage ---- */
-
   private harm(): boolean {
-    const { how, kind, when } = this.damage
-    const files = filesOf(this.dir, kind)
-    if (files.length === 0) return false
-    // The newest as often as any other: it is the one in use.
-    const path = this.random.chance(0.4) ? (files.at(-1) as string) : this.random.pick(files)
-    if (how === 'open once' || how === 'read once') {
-      const error: ErrorName = how === 'read once' ? 'EIO' : this.random.pick(['EMFILE', 'EACCES', 'EIO'] as const)
-      const skip = this.random.below(3)
-      // A running broker opens files that are not there yet.
-      const match = when === 'start' && this.random.chance(0.5) ? path : patternOf(kind, path)
-      this.faults.arm({ calls: how === 'open once' ? ['open'] : ['read', 'mmap'], match, skip, error })
-      this.done = `${how}: ${error} for ${match}, after ${skip}`
-      return true
-    }
-    if (how === 'cut open' && when !== 'running') {
-      const skip = this.random.below(3)
-      const { size } = statSync(join(this.dir, path))
-      const cut = cutTo(size, this.random)
-      this.victim = path
-      this.faults.arm({ calls: ['open'], match: path, skip, cut })
-      this.done = `an open cuts ${path} from ${size} to ${cut} bytes, after ${skip}`
-      return true
-    }
-    const done = damageFile(this.dir, path, how as Persistent | 'cut open', this.random)
-    this.done = done ?? ''
-    return done !== undefined
+    const harm = harmOne(this.dir, this.damage, this.faults, this.random)
+    this.done = harm?.done ?? ''
+    this.victim = harm?.victim ?? ''
+    return harm !== undefined
   }
 
   private add(kind: Kind, text: string): void {
@@ -370,33 +296,4 @@ export class Round {
       stderr: this.stderr,
     }
   }
-}
-
-function patternOf(kind: FileKind, path: string): string {
-  if (kind === 'log') return 'level/*.log'
-  if (kind === 'table') return 'level/*.ldb'
-  if (kind === 'manifest') return 'level/MANIFEST-*'
-  return path
-}
-
-function lastOf(stderr: string): string {
-  return stderr.trim().split('\n').slice(-2).join(' | ').slice(0, 400)
-}
-
-/** A sentence without its numbers and paths' digits. */
-function shapeOf(stderr: string): string {
-  return (new Said(stderr).refusal() ?? '').replace(/\d+/g, '#')
-}
-
-/** Whether a base has files of this kind. */
-export function suits(base: Base, kind: FileKind): boolean {
-  return filesOf(base.dir, kind).length > 0
-}
-
-/** Bytes and files of a base, for the reader. */
-export function sizeOf(base: Base): string {
-  const files = readdirSync(base.dir, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile())
-  const bytes = files.reduce((sum, entry) => sum + readFileSync(join(entry.parentPath, entry.name)).length, 0)
-  const tables = filesOf(base.dir, 'table').length
-  return `${Math.round(bytes / 1024)} KiB, ${tables} tables`
 }
