@@ -33,6 +33,8 @@ export interface Report {
 const START_LIMIT_MS = 20_000
 /** A store that failed is opened again with back-off, 5 s at most apart. */
 const READY_LIMIT_MS = 12_000
+/** After everything was taken out. */
+const READY_AGAIN_MS = 1_000
 /** After a damage that stays: two or three tries. */
 const UNREADY_MS = 2_500
 
@@ -155,7 +157,8 @@ export class Round {
     } finally {
       await this.end(broker)
     }
-    const next = await this.startJudged(!this.ahead)
+    // An open may have cut the file behind the back of whoever accepted it.
+    const next = await this.startJudged(!this.ahead && this.damage.how !== 'cut open')
     if (next === undefined) return 'refused'
     this.ahead = false
     try {
@@ -175,7 +178,8 @@ export class Round {
     const metrics = broker.gone() ? '' : await metricsOf(broker)
     if (broker.gone()) await this.judgeEnd(broker)
     const said = new Said(broker.stderr(), metrics).and(this.said)
-    if (broker.gone()) {
+    // Not ready is a refusal, too.
+    if (broker.gone() || !(await becomesReady(broker, READY_AGAIN_MS))) {
       // What had no time to come is asked for at the next start.
       this.violations.push(...judge(this.promised, drained, said).filter(({ kind }) => kind === 'altered'))
       this.settle(drained, false)
