@@ -95,7 +95,7 @@ describe('names', () => {
   })
 })
 
-const OP = { open: 1, write: 2, sync: 3, dirsync: 4, rename: 5, unlink: 6 } as const
+const OP = { open: 1, write: 2, sync: 3, dirsync: 4, rename: 5, unlink: 6, link: 11 } as const
 type Line = [op: keyof typeof OP, before: number, after: number, handle: number, offset: number, data: string]
 
 describe('the shadow folder', () => {
@@ -171,6 +171,21 @@ describe('the shadow folder', () => {
     ]
     expect(Object.keys(cut(aside, 9))).toEqual(['new/a'])
     expect(Object.keys(cut(aside, 10))).toEqual(['old/a'])
+  })
+
+  it('has one content under both names of a linked file', () => {
+    const linked: Line[] = [
+      ['open', 1, 2, 1, 3, '/d/a'],
+      ['write', 3, 4, 1, 0, 'one'],
+      ['sync', 5, 6, 1, 0, ''],
+      ['link', 7, 8, 0, 0, '/d/a\0/d/k/a'],
+      ['unlink', 9, 10, 0, 0, '/d/a'],
+      ['dirsync', 11, 12, 0, 0, '/d/k'],
+      ['dirsync', 13, 14, 0, 0, '/d'],
+    ]
+    expect(cut(linked, 11)).toEqual({ a: 'one' })
+    expect(cut(linked, 12)).toEqual({ a: 'one', 'k/a': 'one' })
+    expect(cut(linked, 14)).toEqual({ 'k/a': 'one' })
   })
 
   it('keeps at least what was safe, and never more than was written, when it tears', () => {

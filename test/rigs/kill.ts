@@ -5,19 +5,21 @@
  *   npx tsx test/rigs/kill.ts --target aqueduct --rounds 200 --seed 1
  *
  * Options: --target aqueduct|aedes-level|mosquitto, --rounds, --seed, --dir (kept), --set KEY=VALUE (one), --messages, --bytes (usual payload), --sync-us (slower syncs, by the preload library), --short (one line),
- * --verbose, --five (MQTT 5 clients, a shared group, a bridged queue, expiry and delayed wills in the mix). Exit 1 on any loss, duplicate, inversion, wrong retained message or lost session.
+ * --verbose, --faults PERCENT (so many of the opens, reads, writes, flushes and renames in the folder fail by chance, from the load to the start after
+ * the kill; starts may be refused and are tried again), --five (MQTT 5 clients, a shared group, a bridged queue, expiry and delayed wills in the mix). Exit 1 on any loss, duplicate, inversion, wrong retained message or lost session.
  */
 import { mkdtempSync, realpathSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Bridged } from './lib/bridged.js'
+import { Faulty, patiently } from './lib/faulty.js'
 import { type Load, type Plan, startLoad } from './lib/load.js'
 import { Options, pause } from './lib/options.js'
 import { addCounts, noCounts } from './lib/oracle.js'
 import { buildPreload } from './lib/preload.js'
 import { printTable, total } from './lib/report.js'
 import { Seeded } from './lib/seeded.js'
-import { type Running, type Target, targetNamed } from './lib/target.js'
+import { NotStarted, type Running, type Target, targetNamed } from './lib/target.js'
 import { Timed } from './lib/timed.js'
 import { type Group, isClean, SUBSCRIBERS, type Verdict, World } from './lib/world.js'
 
@@ -41,6 +43,9 @@ interface Beside {
   readonly bridged: Bridged
   readonly timed: Timed
 }
+
+/** A run of `--faults`: the longest time until the kill. */
+const FAULTS_MS = 2500
 
 interface Moment {
   name: string
@@ -67,6 +72,7 @@ class KillRun {
   private broker: Running
   private readonly env: Record<string, string>
   private readonly beside: Beside | undefined
+  private readonly faulty: Faulty | undefined
   kills = 0
   start_ms: number[] = []
 
@@ -80,7 +86,9 @@ class KillRun {
     broker: Running,
     env: Record<string, string>,
     beside: Beside | undefined,
+    faulty: Faulty | undefined,
   ) {
+    this.faulty = faulty
     this.env = env
     this.beside = beside
     this.target = target
@@ -116,8 +124,10 @@ class KillRun {
     const port = this.broker.port
     await this.beside?.timed.before(port, round)
     this.must(await this.load.connect(port), 'publishers')
-    const plan: Plan = { round, port, messages: this.messages, limit_ms: 6000, pid: this.broker.pid, ...moment.plan }
-    this.must(await this.load.run(plan), 'load')
+    const plan: Plan = { round, port, messages: this.messages, limit_ms: 6000 }
+    this.faulty?.begin()
+    if (this.faulty !== undefined) await this.faulty.load(this.load, this.broker, plan, this.random.between(50, FAULTS_MS))
+    else this.must(await this.load.run({ ...plan, pid: this.broker.pid, ...moment.plan }), 'load')
     running = false
     this.world.crash()
     await this.died()
@@ -132,7 +142,9 @@ class KillRun {
       await back
       await this.restart()
     }
-    if (!(await this.everybodyBack(round))) throw new Error('the publishers could not finish')
+    this.faulty?.heal()
+    const back = (): Promise<boolean> => this.everybodyBack(round)
+    if (!(await (this.faulty === undefined ? back() : patiently(back)))) throw new Error('the publishers could not finish')
     await this.world.drain(1500, 30_000)
     const retained_wrong = await this.world.wrongRetained(this.broker.port)
     await this.beside?.bridged.drain(this.broker.http_port)
@@ -171,7 +183,9 @@ class KillRun {
   }
 
   private async restart(): Promise<void> {
-    this.broker = await this.target.start(this.dir, { env: this.env })
+    const options = { env: this.env }
+    const { faulty, target, dir } = this
+    this.broker = await (faulty === undefined ? target.start(dir, options) : faulty.start(target, dir, options))
     this.start_ms.push(this.broker.start_ms)
     this.beside?.timed.restarted()
   }
@@ -201,13 +215,15 @@ async function main(): Promise<boolean> {
   const sync_us = o.number('sync-us', 0)
   const work = mkdtempSync(join(tmpdir(), 'rig-kill-'))
   try {
-    const env: Record<string, string> =
-      sync_us > 0
-        ? { LD_PRELOAD: buildPreload('preload/files.c', work), FILES_DIR: realpathSync(dir), FILES_SYNC_US: String(sync_us) }
-        : {}
+    const percent = o.number('faults', 0)
+    const preload = sync_us > 0 || percent > 0 ? buildPreload('preload/files.c', work) : ''
+    const faulty = percent > 0 ? new Faulty(join(work, 'control'), preload, realpathSync(dir), percent, seed) : undefined
+    const slow: Record<string, string> =
+      sync_us > 0 ? { LD_PRELOAD: preload, FILES_DIR: realpathSync(dir), FILES_SYNC_US: String(sync_us) } : {}
+    const env = { ...slow, ...faulty?.env }
     const shape = { publishers: 4, five: five ? 2 : 0, window: 150, bytes: o.number('bytes', 160), mix: [3, 4, 4], seed } as const
     const load = await startLoad(shape, (r) => world.note(r))
-    const run = new KillRun(target, dir, random, load, world, messages, await target.start(dir, { env }), env, beside)
+    const run = new KillRun(target, dir, random, load, world, messages, await target.start(dir, { env }), env, beside, faulty)
     try {
       await run.begin()
       for (let round = 0; round < rounds; round++) {
@@ -221,18 +237,25 @@ async function main(): Promise<boolean> {
     }
     const sum = total(verdicts)
     const start = [...run.start_ms].sort((a, b) => a - b)
-    const line = `${target.name} kill: ${run.kills} kills in ${rounds} rounds, seed ${seed}`
+    const faults =
+      faulty === undefined
+        ? ''
+        : `, ${faulty.failures} calls failed, ${faulty.refused} starts refused, ${faulty.speechless.length} without a word`
+    const line = `${target.name} kill: ${run.kills} kills in ${rounds} rounds, seed ${seed}${faults}`
     if (!o.flag('short')) {
       console.log('')
       printTable([{ round: 'all', moment: '', ...sum }], true)
       for (const example of world.examples.slice(0, o.flag('verbose') ? 60 : 8)) console.log(`  ${example}`)
     }
+    const speechless = faulty?.speechless ?? []
+    for (const example of speechless.slice(0, 4)) console.log(`  ${example}`)
+    const clean = isClean(sum) && speechless.length === 0
     console.log(
       `${line}: ${sum.acked} acknowledged, ${sum.owed} owed, ${sum.lost} lost, ${sum.doubled} doubled at QoS 2, ${sum.inverted} inverted, ` +
         `${sum.retained_wrong} retained wrong, ${sum.sessions_lost} sessions lost; restart ${start[start.length >> 1]} ms (median), ` +
-        `${Math.round((Date.now() - began) / 1000)} s: ${isClean(sum) ? 'kept' : 'BROKEN'}`,
+        `${Math.round((Date.now() - began) / 1000)} s: ${clean ? 'kept' : 'BROKEN'}`,
     )
-    return isClean(sum)
+    return clean
   } finally {
     rmSync(work, { recursive: true, force: true })
     if (given === '') rmSync(dir, { recursive: true, force: true })
@@ -243,6 +266,7 @@ main().then(
   (clean) => process.exit(clean ? 0 : 1),
   (error: unknown) => {
     console.error(error)
-    process.exit(2)
+    if (error instanceof NotStarted) console.log('kill: a start on a well disk is refused: BROKEN')
+    process.exit(error instanceof NotStarted ? 1 : 2)
   },
 )

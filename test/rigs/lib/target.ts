@@ -31,6 +31,19 @@ export interface Running {
   stop(): Promise<string>
 }
 
+/** A start that came to nothing. */
+export class NotStarted extends Error {
+  /** Exit code or signal name; undefined when it was given up. */
+  readonly how: string | undefined
+  readonly stderr: string
+
+  constructor(how: string | undefined, limit_ms: number, stderr: string) {
+    super(`the broker did not start (${how ?? `nothing within ${limit_ms} ms`}): ${stderr.slice(-2000)}`)
+    this.how = how
+    this.stderr = stderr
+  }
+}
+
 export interface Target {
   name: string
   start(dir: string, options?: StartOptions): Promise<Running>
@@ -80,6 +93,8 @@ async function launch(what: Launch, options: StartOptions): Promise<Running> {
       resolve(error.message)
     })
   })
+  // Its last words may come after its end.
+  const silent = new Promise<void>((resolve) => child.once('close', () => resolve()))
   const ports = { mqtt: what.port ?? 0, http: 0 }
   let out = ''
   const ready = new Promise<void>((resolve) => {
@@ -95,14 +110,15 @@ async function launch(what: Launch, options: StartOptions): Promise<Running> {
   })
   const limit_ms = options.limit_ms ?? 30_000
   let timer: NodeJS.Timeout | undefined
-  const timeout = new Promise<string>((resolve) => {
-    timer = setTimeout(() => resolve(`nothing within ${limit_ms} ms`), limit_ms)
+  const timeout = new Promise<null>((resolve) => {
+    timer = setTimeout(() => resolve(null), limit_ms)
   })
   const failure = await Promise.race([what.port === undefined ? ready : answering(what.port, limit_ms), exited, timeout])
   clearTimeout(timer)
-  if (typeof failure === 'string') {
+  if (failure !== undefined) {
     child.kill('SIGKILL')
-    throw new Error(`the broker did not start (${failure}): ${err.slice(-2000)}`)
+    await silent
+    throw new NotStarted(failure ?? undefined, limit_ms, err)
   }
   const kill = async (): Promise<void> => {
     child.kill('SIGKILL')

@@ -7,9 +7,9 @@
  * the sync is over; so whatever the program does because of it comes later on the same clock. Writing through a mapping or with copy calls
  * is not followed: it is recorded as "unsupported", which fails the rig.
  *
- * Fail: from now on as if the disk were full, broken or read-only, until told otherwise.
- *   FILES_FAULT    a control file of 16 bytes: int32 fault (0 none, 1 full, 2 syncs fail, 3 read-only, 4 no space is
- *                  reported but everything still works), unused, uint64 failures so far
+ * Fail: from now on as if the disk were full, broken or read-only, until told otherwise; or single calls on single files, by rules.
+ *   FILES_FAULT    a control file: int32 fault (0 none, 1 full, 2 syncs fail, 3 read-only, 4 no space is reported but everything still
+ *                  works), uint32 seed of what fails by chance, uint64 failures so far; from byte 64 on the rules (rules.h), if it is longer
  *
  *   FILES_DIR      the folder, absolute
  */
@@ -31,7 +31,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { OP_OPEN = 1, OP_WRITE, OP_SYNC, OP_DIRSYNC, OP_RENAME, OP_UNLINK, OP_TRUNCATE, OP_MKDIR, OP_RMDIR, OP_UNSUPPORTED };
+enum { OP_OPEN = 1, OP_WRITE, OP_SYNC, OP_DIRSYNC, OP_RENAME, OP_UNLINK, OP_TRUNCATE, OP_MKDIR, OP_RMDIR, OP_UNSUPPORTED, OP_LINK };
 
 /* Little endian, packed, followed by `length` bytes: a path, two paths with a zero between, or data. */
 struct record {
@@ -45,6 +45,7 @@ struct record {
 #define MAX_FD 65536
 static uint64_t handles[MAX_FD]; /* 0: not ours; DIR_BIT: a directory */
 static char *dir_paths[MAX_FD];
+static const char *paths[MAX_FD]; /* of what is ours, below the folder; kept for ever, there are few */
 #define DIR_BIT (1ULL << 63)
 
 static char root[PATH_MAX];
@@ -54,7 +55,8 @@ static uint64_t next_handle;
 static long sync_us;
 
 enum { FULL = 1, BROKEN, READ_ONLY, LOW };
-static struct { int32_t mode, unused; uint64_t failures; } *control;
+#include "rules.h"
+static struct control *control;
 
 #define REAL(ret, name, args)         \
   typedef ret (*name##_fn) args;      \
@@ -68,6 +70,10 @@ REAL(int, openat, (int, const char *, int, ...))
 REAL(FILE *, fopen64, (const char *, const char *))
 REAL(int, fileno, (FILE *))
 REAL(int, close, (int))
+REAL(ssize_t, read, (int, void *, size_t))
+REAL(ssize_t, pread, (int, void *, size_t, off_t))
+REAL(ssize_t, readv, (int, const struct iovec *, int))
+REAL(ssize_t, preadv, (int, const struct iovec *, int, off_t))
 REAL(ssize_t, write, (int, const void *, size_t))
 REAL(ssize_t, pwrite, (int, const void *, size_t, off_t))
 REAL(ssize_t, writev, (int, const struct iovec *, int))
@@ -105,7 +111,8 @@ __attribute__((constructor)) static void begin(void) {
   }
   if (fault) {
     int fd = real_open()(fault, O_RDWR | O_CLOEXEC);
-    void *at = fd < 0 ? MAP_FAILED : real_mmap()(NULL, 16, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    /* What lies behind the end of a shorter file, in its last page, is zero: no rules. */
+    void *at = fd < 0 ? MAP_FAILED : real_mmap()(NULL, sizeof(struct control), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (at != MAP_FAILED) control = at;
     if (fd >= 0) real_close()(fd);
   }
@@ -132,6 +139,32 @@ static int failing(int on) {
       return -1;              \
     }                         \
   } while (0)
+
+/* A call of a rule on an open file of ours, or on a name below the folder. */
+static int rule_of_fd(int fd, uint32_t call) { return fd >= 0 && fd < MAX_FD && handles[fd] ? ruled(control, call, paths[fd], NULL) : 0; }
+static const char *below(const char *mine) { return mine[root_len] == '/' ? mine + root_len + 1 : ""; }
+#define RULED(error)    \
+  do {                  \
+    int ruled_ = error; \
+    if (ruled_) {       \
+      errno = ruled_;   \
+      return -1;        \
+    }                   \
+  } while (0)
+
+/* One copy of each path; the list only grows, so that a reader needs no lock. */
+static const char *kept(const char *path) {
+  static struct name { struct name *next; char text[]; } *names;
+  struct name *first = __atomic_load_n(&names, __ATOMIC_ACQUIRE);
+  for (struct name *n = first; n; n = n->next)
+    if (strcmp(n->text, path) == 0) return n->text;
+  struct name *n = malloc(sizeof *n + strlen(path) + 1);
+  if (!n) return NULL;
+  strcpy(n->text, path);
+  do n->next = first;
+  while (!__atomic_compare_exchange_n(&names, &first, n, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE));
+  return n->text;
+}
 
 /* A full disk takes the first half of one write before it refuses. */
 static int half_taken;
@@ -178,6 +211,7 @@ static void opened(int fd, int flags, int was_there, uint64_t before, const char
   if (fd < 0 || fd >= MAX_FD || !path) return;
   struct stat s;
   if (fstat(fd, &s) != 0) return;
+  paths[fd] = kept(below(path));
   if (S_ISDIR(s.st_mode)) {
     free(dir_paths[fd]);
     dir_paths[fd] = strdup(path);
@@ -198,6 +232,9 @@ static int do_open(int at, const char *path, int flags, mode_t mode) {
   int was_there = mine ? stat(mine, &s) == 0 : 0;
   if (mine && (flags & O_CREAT) && !was_there) FAIL(ON_CREATE);
   if (mine && (flags & O_ACCMODE) != O_RDONLY && control && control->mode == READ_ONLY) FAIL(ON_WRITE);
+  int64_t cut = -1;
+  if (mine) RULED(ruled(control, CALL_OPEN, below(mine), &cut));
+  if (cut >= 0) (void)!real_truncate()(mine, cut);
   int fd = real_openat()(at, path, flags, mode);
   if (mine) opened(fd, flags, was_there, before, mine);
   else if (fd >= 0 && fd < MAX_FD) handles[fd] = 0;
@@ -231,12 +268,36 @@ int close(int fd) {
   return real_close()(fd);
 }
 
+ssize_t read(int fd, void *data, size_t length) {
+  RULED(rule_of_fd(fd, CALL_READ));
+  return real_read()(fd, data, length);
+}
+static ssize_t do_pread(int fd, void *data, size_t length, off_t offset) {
+  RULED(rule_of_fd(fd, CALL_READ));
+  return real_pread()(fd, data, length, offset);
+}
+ssize_t pread(int fd, void *data, size_t length, off_t offset) { return do_pread(fd, data, length, offset); }
+ssize_t pread64(int fd, void *data, size_t length, off64_t offset) { return do_pread(fd, data, length, offset); }
+ssize_t __read_chk(int fd, void *data, size_t length, size_t room) { return length > room ? -1 : read(fd, data, length); }
+ssize_t __pread_chk(int fd, void *data, size_t length, off_t offset, size_t room) { return length > room ? -1 : do_pread(fd, data, length, offset); }
+ssize_t __pread64_chk(int fd, void *data, size_t length, off64_t offset, size_t room) { return length > room ? -1 : do_pread(fd, data, length, offset); }
+ssize_t readv(int fd, const struct iovec *v, int count) {
+  RULED(rule_of_fd(fd, CALL_READ));
+  return real_readv()(fd, v, count);
+}
+ssize_t preadv(int fd, const struct iovec *v, int count, off_t offset) {
+  RULED(rule_of_fd(fd, CALL_READ));
+  return real_preadv()(fd, v, count, offset);
+}
+ssize_t preadv64(int fd, const struct iovec *v, int count, off64_t offset) { return preadv(fd, v, count, offset); }
+
 ssize_t write(int fd, const void *data, size_t length) {
   uint64_t handle = handle_of(fd);
   if (!handle) return real_write()(fd, data, length);
   uint64_t before = now();
   size_t some = room(length);
   if (some == 0 || some == length) FAIL(ON_WRITE);
+  RULED(rule_of_fd(fd, CALL_WRITE));
   ssize_t n = real_write()(fd, data, some > 0 ? some : length);
   if (n > 0) put(OP_WRITE, before, handle, (uint64_t)(lseek(fd, 0, SEEK_CUR) - n), data, (size_t)n);
   return n;
@@ -245,6 +306,7 @@ ssize_t write(int fd, const void *data, size_t length) {
 static ssize_t do_pwrite(int fd, const void *data, size_t length, off_t offset) {
   uint64_t handle = handle_of(fd), before = handle ? now() : 0;
   if (handle) FAIL(ON_WRITE);
+  RULED(rule_of_fd(fd, CALL_WRITE));
   ssize_t n = real_pwrite()(fd, data, length, offset);
   if (handle && n > 0) put(OP_WRITE, before, handle, (uint64_t)offset, data, (size_t)n);
   return n;
@@ -263,6 +325,7 @@ static void put_vector(uint64_t before, uint64_t handle, off_t offset, const str
 ssize_t writev(int fd, const struct iovec *v, int count) {
   uint64_t handle = handle_of(fd), before = handle ? now() : 0;
   if (handle) FAIL(ON_WRITE);
+  RULED(rule_of_fd(fd, CALL_WRITE));
   ssize_t n = real_writev()(fd, v, count);
   if (handle && n > 0) put_vector(before, handle, lseek(fd, 0, SEEK_CUR) - n, v, count, n);
   return n;
@@ -270,6 +333,7 @@ ssize_t writev(int fd, const struct iovec *v, int count) {
 static ssize_t do_pwritev(int fd, const struct iovec *v, int count, off_t offset) {
   uint64_t handle = handle_of(fd), before = handle ? now() : 0;
   if (handle) FAIL(ON_WRITE);
+  RULED(rule_of_fd(fd, CALL_WRITE));
   ssize_t n = real_pwritev()(fd, v, count, offset);
   if (handle && n > 0) put_vector(before, handle, offset, v, count, n);
   return n;
@@ -291,11 +355,13 @@ static int synced(int fd, uint64_t before, int result) {
 int fsync(int fd) {
   uint64_t before = now();
   if (handle_of(fd)) FAIL(ON_SYNC);
+  RULED(rule_of_fd(fd, CALL_SYNC));
   return synced(fd, before, real_fsync()(fd));
 }
 int fdatasync(int fd) {
   uint64_t before = now();
   if (handle_of(fd)) FAIL(ON_SYNC);
+  RULED(rule_of_fd(fd, CALL_SYNC));
   return synced(fd, before, real_fdatasync()(fd));
 }
 
@@ -328,8 +394,10 @@ static int stream_close(void *cookie) {
 }
 FILE *fopen64(const char *path, const char *mode) {
   char buffer[PATH_MAX];
-  if (!ours(AT_FDCWD, path, buffer) || (mode[0] != 'w' && mode[0] != 'a')) return real_fopen64()(path, mode);
-  int flags = O_CREAT | (mode[0] == 'w' ? O_TRUNC : O_APPEND) | (strchr(mode, '+') ? O_RDWR : O_WRONLY) | (strchr(mode, 'e') ? O_CLOEXEC : 0);
+  int reads = mode[0] == 'r' && !strchr(mode, '+');
+  if (!ours(AT_FDCWD, path, buffer) || (reads ? !control : mode[0] != 'w' && mode[0] != 'a')) return real_fopen64()(path, mode);
+  int flags = strchr(mode, 'e') ? O_CLOEXEC : 0;
+  if (!reads) flags |= O_CREAT | (mode[0] == 'w' ? O_TRUNC : O_APPEND) | (strchr(mode, '+') ? O_RDWR : O_WRONLY);
   int fd = do_open(AT_FDCWD, path, flags, 0666);
   if (fd < 0) return NULL;
   FILE *stream = fopencookie((void *)(intptr_t)fd, mode, (cookie_io_functions_t){stream_read, stream_write, stream_seek, stream_close});
@@ -362,15 +430,21 @@ int rename(const char *from, const char *to) {
   const char *mine_from = ours(AT_FDCWD, from, x), *mine_to = ours(AT_FDCWD, to, y);
   uint64_t before = now();
   if (mine_to) FAIL(ON_REMOVE);
+  if (mine_to) RULED(ruled(control, CALL_RENAME, below(mine_to), NULL));
   int result = real_rename()(from, to);
   if (result == 0 && mine_from && mine_to) put_two(OP_RENAME, before, mine_from, mine_to);
   else if (result == 0 && (mine_from || mine_to)) put(OP_UNSUPPORTED, before, 0, 0, "rename over the border", 22);
   return result;
 }
 int link(const char *from, const char *to) {
-  char x[PATH_MAX];
+  char x[PATH_MAX], y[PATH_MAX];
+  const char *mine_from = ours(AT_FDCWD, from, x), *mine_to = ours(AT_FDCWD, to, y);
+  uint64_t before = now();
+  if (mine_to) FAIL(ON_CREATE);
+  if (mine_to) RULED(ruled(control, CALL_RENAME, below(mine_to), NULL));
   int result = real_link()(from, to);
-  if (result == 0 && ours(AT_FDCWD, to, x)) put(OP_UNSUPPORTED, now(), 0, 0, "link", 4);
+  if (result == 0 && mine_from && mine_to) put_two(OP_LINK, before, mine_from, mine_to);
+  else if (result == 0 && mine_to) put(OP_UNSUPPORTED, before, 0, 0, "link over the border", 20);
   return result;
 }
 
@@ -383,7 +457,12 @@ static int one_path(uint32_t op, const char *path, int (*call)(const char *)) {
   if (result == 0 && mine) put(op, before, 0, 0, mine, strlen(mine));
   return result;
 }
-int unlink(const char *path) { return one_path(OP_UNLINK, path, real_unlink()); }
+int unlink(const char *path) {
+  char buffer[PATH_MAX];
+  const char *mine = ours(AT_FDCWD, path, buffer);
+  if (mine) RULED(ruled(control, CALL_UNLINK, below(mine), NULL));
+  return one_path(OP_UNLINK, path, real_unlink());
+}
 int rmdir(const char *path) { return one_path(OP_RMDIR, path, real_rmdir()); }
 int mkdir(const char *path, mode_t mode) {
   char buffer[PATH_MAX];
@@ -416,7 +495,15 @@ int truncate(const char *path, off_t size) {
 }
 void *mmap(void *at, size_t length, int protection, int flags, int fd, off_t offset) {
   if ((protection & PROT_WRITE) && (flags & MAP_SHARED)) unsupported_fd(fd, "mmap");
+  int error = rule_of_fd(fd, CALL_MMAP);
+  if (error) {
+    errno = error;
+    return MAP_FAILED;
+  }
   return real_mmap()(at, length, protection, flags, fd, offset);
+}
+void *mmap64(void *at, size_t length, int protection, int flags, int fd, off64_t offset) {
+  return mmap(at, length, protection, flags, fd, offset);
 }
 ssize_t copy_file_range(int in, off64_t *in_at, int out, off64_t *out_at, size_t length, unsigned int flags) {
   unsupported_fd(out, "copy_file_range");
