@@ -101,7 +101,7 @@ function allSources(): Required<MetricSources> {
     ready: () => true,
     bridgeRules: () => 40,
     delayed: () => 47,
-    bridge: { copied: 41, reasons: { queue_full: 42, bad_name: 43 }, unmatched: 44, errors: 45, required: 46 },
+    bridge: { copied: 41, reasons: { queue_full: 42, bad_name: 43 }, unmatched: 44, errors: 45, cut: 47, required: 46 },
   }
 }
 
@@ -140,6 +140,7 @@ describe('what /metrics says', () => {
       'aqueduct_bridge_copied_total 41',
       'aqueduct_bridge_refused_total{reason="bad_name"} 43',
       'aqueduct_bridge_unmatched_total 44',
+      'aqueduct_bridge_cut_total 47',
       'aqueduct_bridge_errors_total 45',
       'aqueduct_bridge_required_total 46',
       'aqueduct_queues{kind="session"} 1',

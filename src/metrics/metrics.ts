@@ -97,6 +97,11 @@ function addBridge(to: Counters, bridge: BridgeCounts): void {
     () => bridge.errors,
   )
   to.counter(
+    'aqueduct_bridge_cut_total',
+    'Messages for which the condition of a bridge rule was given up because there was too much to do.',
+    () => bridge.cut,
+  )
+  to.counter(
     'aqueduct_bridge_required_total',
     'Messages refused because a bridge rule requires its copy and there was no room for it.',
     () => bridge.required,

@@ -63,6 +63,8 @@ export interface BridgeCounts {
   readonly unmatched: number
   /** or could not be answered. */
   readonly errors: number
+  /** Among the errors: there was too much to do. */
+  readonly cut: number
   /** Messages refused whole because a rule requires its copy. */
   readonly required: number
 }

@@ -190,7 +190,8 @@ export class RuleBook implements Bridges {
     const before = this.active.get(name)
     const tally = this.tallies.get(name) ?? new Tally()
     this.tallies.set(name, tally)
-    const taker = new RuleTaker(compiled, tally, { targets, totals: this.totals, max_when_bytes: this.options.max_when_bytes })
+    const { totals, api, options } = this
+    const taker = new RuleTaker(compiled, tally, { targets, totals, log: api.log, max_when_bytes: options.max_when_bytes })
     const active = { taker, source }
     this.active.set(name, active)
     this.api.addTaker(taker)

@@ -27,6 +27,8 @@ export class Tally implements RuleCounts {
   refused = 0
   unmatched = 0
   errors = 0
+  /** Conditions that were given up because there was too much to do; also counted as errors. */
+  cut = 0
 }
 
 export class Totals extends Tally {

@@ -2,9 +2,11 @@
 import type { Inbound } from '../../broker/message.js'
 import { Taker } from '../../broker/taker.js'
 import { KEY_BYTES_MAX } from '../../core/limits.js'
+import type { Log } from '../../core/log.js'
 import type { OutgoingMessage } from '../../queue/ordered-api.js'
 import type { OrderedQueue } from '../../queue/ordered-queue.js'
 import type { MessageView } from '../../store/message.js'
+import { CUT } from './condition.js'
 import type { Refusal, Tally, Totals } from './counts.js'
 import { Plan } from './plan.js'
 import type { Compiled } from './rule.js'
@@ -29,6 +31,7 @@ const PRIORITY_STANDARD = 8
 export interface Bridge {
   readonly targets: Targets
   readonly totals: Totals
+  readonly log: Log
   /** Bytes of a payload that a condition looks into. */
   readonly max_when_bytes: number
 }
@@ -84,7 +87,7 @@ export class RuleTaker extends Taker {
   }
 
   /** What the condition says; true without one. */
-  private answer(m: Inbound): boolean | undefined {
+  private answer(m: Inbound): boolean | typeof CUT | undefined {
     const { when } = this.compiled
     return when === undefined || when.test(planOf(m).facts(m, this.bridge.max_when_bytes))
   }
@@ -95,9 +98,22 @@ export class RuleTaker extends Taker {
     if (answer === true) return true
     for (const counts of [this.tally, this.bridge.totals]) {
       counts.unmatched++
-      if (answer === undefined) counts.errors++
+      if (answer !== false) counts.errors++
     }
+    if (answer === CUT) this.cut(m)
     return false
+  }
+
+  /** Said once for each rule: messages made to be dear come in numbers. */
+  private cut(m: Inbound): void {
+    const { rule } = this.compiled
+    this.bridge.totals.cut++
+    if (this.tally.cut++ > 0) return
+    const { name: topic } = m.topic
+    this.bridge.log.warn(
+      { rule: rule.name, topic, client: clientOf(m) },
+      'the condition of a bridge rule was given up: there was too much to do for one message',
+    )
   }
 
   /** False when the room that is left belongs to rules that require theirs. */
