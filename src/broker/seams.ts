@@ -45,7 +45,7 @@ function hookDefaults(): HookDefaults {
 export function createAedes(state: BrokerState, persistence: object, user: UserOptions, attach: AttachStream): AedesInstance {
   const emitter = routedEmitter(state)
   const aedes = new Aedes({ ...user, persistence, mq: emitter }) as unknown as AedesInstance
-  state.hooks = new Hooks(aedes, hookDefaults(), state.clock)
+  state.hooks = new Hooks(aedes, hookDefaults(), state.clock, state.spaces)
   state.hooks.notice = (name, payload) => {
     const topic = `$SYS/${aedes.id}/${name}`
     const known = state.routes.topics.internName(topic)

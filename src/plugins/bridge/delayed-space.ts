@@ -5,7 +5,7 @@
 import { ADMITTED, DROPPED, REFUSED_QUOTA } from '../../broker/admission.js'
 import type { Inbound } from '../../broker/message.js'
 import type { Mailboxes } from '../../broker/ports.js'
-import type { Space } from '../../broker/spaces.js'
+import type { Meant, Space } from '../../broker/spaces.js'
 import { PACKET_BYTES_MAX } from '../../core/limits.js'
 import type { QueueAttributes } from '../../queue/attributes.js'
 import type { OutgoingMessage } from '../../queue/ordered-api.js'
@@ -85,6 +85,13 @@ export class DelayedSpace implements Space {
   get waiting(): number {
     const counts = this.queue?.counts()
     return counts === undefined ? 0 : counts.delayed + counts.ready + counts.leased
+  }
+
+  meansToPublish(topic: string): Meant | undefined {
+    const later = laterOf(topic)
+    return later === undefined
+      ? undefined
+      : { name: later.topic, renamed: (inner) => `${DELAYED_LEVEL}/${later.delay_s}/${inner}` }
   }
 
   publish(m: Inbound): number {
