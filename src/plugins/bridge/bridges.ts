@@ -6,6 +6,7 @@
  */
 import type { BrokerApi } from '../../broker/plugin.js'
 import { AqueductError } from '../../core/errors.js'
+import { Seldom } from '../../core/seldom.js'
 import type { OrderedQueues } from '../../queue/ordered-queues.js'
 import { bridgeRuleKey, bridgeRules, textOf } from '../../store/keys.js'
 import type { Store } from '../../store/store.js'
@@ -67,6 +68,7 @@ interface Active {
 export class RuleBook implements Bridges {
   readonly totals = new Totals()
   private readonly api: BrokerApi
+  private readonly seldom: Seldom
   private readonly options: BridgeOptions
   private readonly fixed = new Map<string, Compiled>()
   private readonly active = new Map<string, Active>()
@@ -79,6 +81,7 @@ export class RuleBook implements Bridges {
   /** Throws `bad_setting` for a rule of the settings that cannot be. */
   constructor(api: BrokerApi, options: BridgeOptions) {
     this.api = api
+    this.seldom = new Seldom(api.log, () => api.coarse_ms())
     this.options = options
     for (const [i, { name, ...fields }] of options.rules.entries()) {
       const compiled = settingsRule(i, name, fields)
@@ -190,8 +193,8 @@ export class RuleBook implements Bridges {
     const before = this.active.get(name)
     const tally = this.tallies.get(name) ?? new Tally()
     this.tallies.set(name, tally)
-    const { totals, api, options } = this
-    const taker = new RuleTaker(compiled, tally, { targets, totals, log: api.log, max_when_bytes: options.max_when_bytes })
+    const { totals, seldom, options } = this
+    const taker = new RuleTaker(compiled, tally, { targets, totals, seldom, max_when_bytes: options.max_when_bytes })
     const active = { taker, source }
     this.active.set(name, active)
     this.api.addTaker(taker)

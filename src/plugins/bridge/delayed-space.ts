@@ -12,7 +12,7 @@ import type { OutgoingMessage } from '../../queue/ordered-api.js'
 import type { OrderedQueue } from '../../queue/ordered-queue.js'
 import type { OrderedQueues } from '../../queue/ordered-queues.js'
 import type { Store } from '../../store/store.js'
-import { QUEUE_LEVEL } from './queue-space.js'
+import { mayEnter, QUEUE_LEVEL } from './queue-space.js'
 import { RESERVED_LEVELS } from './rule.js'
 
 export const DELAYED_LEVEL = '$delayed'
@@ -99,6 +99,8 @@ export class DelayedSpace implements Space {
     const later = laterOf(m.topic.name)
     if (standing === undefined || later === undefined) return DROPPED
     const { store, mailboxes, ordered } = standing
+    // Now, while there is somebody to tell.
+    if (!mayEnter(ordered, later.topic, m)) return DROPPED
     if (this.queue === undefined) this.drive(ordered.create(DELAYED_LEVEL, 'internal', this.attributes))
     const queue = this.queue as unknown as OrderedQueue
     mailboxes.begin(m)

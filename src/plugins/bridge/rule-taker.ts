@@ -2,7 +2,7 @@
 import type { Inbound } from '../../broker/message.js'
 import { Taker } from '../../broker/taker.js'
 import { KEY_BYTES_MAX } from '../../core/limits.js'
-import type { Log } from '../../core/log.js'
+import type { Seldom } from '../../core/seldom.js'
 import type { OutgoingMessage } from '../../queue/ordered-api.js'
 import type { OrderedQueue } from '../../queue/ordered-queue.js'
 import type { MessageView } from '../../store/message.js'
@@ -31,7 +31,7 @@ const PRIORITY_STANDARD = 8
 export interface Bridge {
   readonly targets: Targets
   readonly totals: Totals
-  readonly log: Log
+  readonly seldom: Seldom
   /** Bytes of a payload that a condition looks into. */
   readonly max_when_bytes: number
 }
@@ -104,14 +104,10 @@ export class RuleTaker extends Taker {
     return false
   }
 
-  /** Said once for each rule: messages made to be dear come in numbers. */
   private cut(m: Inbound): void {
-    const { rule } = this.compiled
     this.bridge.totals.cut++
-    if (this.tally.cut++ > 0) return
-    const { name: topic } = m.topic
-    this.bridge.log.warn(
-      { rule: rule.name, topic, client: clientOf(m) },
+    this.bridge.seldom.warn(
+      { rule: this.compiled.rule.name, topic: m.topic.name, client: clientOf(m) },
       'the condition of a bridge rule was given up: there was too much to do for one message',
     )
   }
@@ -149,6 +145,7 @@ export class RuleTaker extends Taker {
     this.tally.refused++
     this.bridge.totals.refused++
     this.bridge.totals.reasons[why]++
+    this.bridge.seldom.warn({ rule: this.compiled.rule.name, why }, 'a bridge rule could not make its copy')
     return false
   }
 }
