@@ -110,6 +110,11 @@ export class Hooks {
     return this.aedes.preConnect !== this.defaults.preConnect || this.aedes.authenticate !== this.defaults.authenticate
   }
 
+  /** A program decides who its users are. */
+  get gatesUsers(): boolean {
+    return this.aedes.authenticate !== this.defaults.authenticate
+  }
+
   get gatesPublish(): boolean {
     return this.aedes.authorizePublish !== this.defaults.authorizePublish
   }

@@ -66,6 +66,8 @@ export class Session implements Moment {
   version = 4
   /** Messages that may have been sent and are not acknowledged: the window while connected, the exact number afterwards. */
   maybeSent = 0
+  /** Whose it is: nobody else may take it up, end it or take over its connection. Undefined: nobody's yet. */
+  user: string | undefined = undefined
 
   private box: Mailbox | null
   private readonly makeBox: (clientId: string) => Mailbox

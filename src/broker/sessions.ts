@@ -42,6 +42,8 @@ export interface SessionRequest {
   readonly expiry_s: number
   /** MQTT level: 3, 4 or 5. */
   readonly version: number
+  /** Who was authenticated, if somebody was. */
+  readonly user?: string | undefined
 }
 
 /** Told in the turn in which it happens, so that what it stores joins the same commit. */
@@ -113,6 +115,7 @@ export class Sessions {
       const session = new Session(clientId, mailbox, this.makeVolatile)
       session.version = record.version
       session.maybeSent = record.maybeSent
+      session.user = record.user
       session.expiry_s = record.expiry_s ?? this.defaultExpiry
       session.expiresAt = record.expiresAt !== 0 ? record.expiresAt : momentIn(session.expiry_s, now)
       if (session.expiresAt !== 0 && session.expiresAt <= now) over.push(session)
@@ -143,7 +146,7 @@ export class Sessions {
    * The session for a CONNECT that was accepted; whoever held it before is gone already. One that does not outlive its connection is kept in memory
    * only, unless it is an older one that is taken up again.
    */
-  open(connection: Connection, { clientId, clean, expiry_s, version }: SessionRequest): OpenedSession {
+  open(connection: Connection, { clientId, clean, expiry_s, version, user }: SessionRequest): OpenedSession {
     const old = this.current(clientId)
     if (old !== undefined && !clean) {
       old.connection = connection
@@ -152,6 +155,7 @@ export class Sessions {
       this.ends.delete(old)
       old.version = version
       old.maybeSent = connection.window
+      old.user ??= user
       this.write(old)
       this.watcher?.sessionResumed(clientId)
       return { session: old, present: true, stored: true }
@@ -162,9 +166,15 @@ export class Sessions {
     session.expiry_s = expiry_s
     session.version = version
     session.maybeSent = connection.window
+    session.user = user
     this.byClient.set(clientId, session)
     if (session.durable) this.write(session)
     return { session, present: false, stored: session.durable || old !== undefined }
+  }
+
+  /** Whose the session of that client is; undefined when there is none, or it is nobody's. */
+  ownerOf(clientId: string): string | undefined {
+    return this.current(clientId)?.user
   }
 
   /** A session without connection, as Aedes's persistence contract and the importer make them: it lives as long as the setting says. */
@@ -237,8 +247,9 @@ export class Sessions {
 
   /** Writes the session's record into the open commit group. */
   write(session: Session): void {
-    const { id, version, maybeSent, expiresAt, expiry_s } = session
-    this.journal.put(keys.sessionKey(session.clientId), writeSessionRecord({ id, expiresAt, version, maybeSent, expiry_s }))
+    const { id, version, maybeSent, expiresAt, expiry_s, user } = session
+    const record = writeSessionRecord({ id, expiresAt, version, maybeSent, expiry_s, user })
+    this.journal.put(keys.sessionKey(session.clientId), record)
   }
 
   /** The session of that client, unless it is over. */
