@@ -11,12 +11,19 @@ const u48 = fc.nat({ max: 2 ** 48 - 1 })
 const qos = fc.constantFrom(0, 1, 2) as fc.Arbitrary<0 | 1 | 2>
 
 describe('a session', () => {
-  const session = { id: 7, expiresAt: 0x0102_0304_0506, version: 5, maybeSent: 3, expiry_s: 0xffff_ffff }
+  const session = { id: 7, expiresAt: 0x0102_0304_0506, version: 5, maybeSent: 3, expiry_s: 0xffff_ffff, user: 'ann' }
 
   test('as it is written', () => {
-    const bytes = hex('02 00000007 010203040506 05 0003 ffffffff')
+    const bytes = hex('03 00000007 010203040506 05 0003 ffffffff 616e6e')
     expect(records.writeSessionRecord(session)).toEqual(bytes)
     expect(records.readSessionRecord(bytes)).toEqual(session)
+  })
+
+  test("of version 2, and as it is written for one that is nobody's", () => {
+    const bytes = hex('02 00000007 010203040506 05 0003 ffffffff')
+    const unowned = { ...session, user: undefined }
+    expect(records.writeSessionRecord(unowned)).toEqual(bytes)
+    expect(records.readSessionRecord(bytes)).toEqual(unowned)
   })
 
   test('of version 1, which says nothing about its expiry', () => {
@@ -26,6 +33,7 @@ describe('a session', () => {
       version: 4,
       maybeSent: 32,
       expiry_s: undefined,
+      user: undefined,
     })
   })
 
@@ -36,6 +44,7 @@ describe('a session', () => {
       version: fc.nat({ max: 5 }),
       maybeSent: fc.nat({ max: 65_535 }),
       expiry_s: u32,
+      user: fc.option(fc.string({ unit: 'grapheme' }), { nil: undefined }),
     })
     fc.assert(
       fc.property(record, (r) => {
@@ -50,7 +59,8 @@ describe('a session', () => {
     '01',
     '02 00000007 010203040506 05 0003',
     '01 00000007 010203040506 05 0003 00000000',
-    '03 00000007 010203040506 05 0003 00000000',
+    '03 00000007 010203040506 05 0003 000000',
+    '04 00000007 010203040506 05 0003 00000000',
   ])('that cannot be read says so: %s', (bytes) =>
     expect(() => records.readSessionRecord(hex(bytes))).toThrow('a stored session cannot be read'),
   )

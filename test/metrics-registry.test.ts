@@ -72,6 +72,8 @@ function brokerCounts(): BrokerCounts {
     droppedRefused: 0,
     droppedTooLarge: 0,
     refusedFull: 10,
+    refusedQuota: 48,
+    turnedAway: 49,
     malformed: 11,
     takeovers: 12,
     keepaliveTimeouts: 13,
@@ -101,7 +103,7 @@ function allSources(): Required<MetricSources> {
     ready: () => true,
     bridgeRules: () => 40,
     delayed: () => 47,
-    bridge: { copied: 41, reasons: { queue_full: 42, bad_name: 43 }, unmatched: 44, errors: 45, required: 46 },
+    bridge: { copied: 41, reasons: { queue_full: 42, bad_name: 43 }, unmatched: 44, errors: 45, cut: 47, required: 46 },
   }
 }
 
@@ -124,6 +126,8 @@ describe('what /metrics says', () => {
       'aqueduct_messages_dropped_total{reason="slow_reader"} 8',
       'aqueduct_messages_dropped_total{reason="reserved_topic"} 9',
       'aqueduct_messages_dropped_total{reason="store_full"} 10',
+      'aqueduct_messages_dropped_total{reason="queue_full"} 48',
+      'aqueduct_connections_closed_total{reason="publish_refused"} 49',
       'aqueduct_connections_closed_total{reason="malformed"} 11',
       'aqueduct_connections_closed_total{reason="taken_over"} 12',
       'aqueduct_connections_closed_total{reason="keep_alive"} 13',
@@ -140,6 +144,7 @@ describe('what /metrics says', () => {
       'aqueduct_bridge_copied_total 41',
       'aqueduct_bridge_refused_total{reason="bad_name"} 43',
       'aqueduct_bridge_unmatched_total 44',
+      'aqueduct_bridge_cut_total 47',
       'aqueduct_bridge_errors_total 45',
       'aqueduct_bridge_required_total 46',
       'aqueduct_queues{kind="session"} 1',

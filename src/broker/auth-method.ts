@@ -63,6 +63,11 @@ export class AuthMethods {
     return this.required.size > 0 && !this.required.has(name) ? undefined : this.methods.get(name)
   }
 
+  /** There is one. */
+  get any(): boolean {
+    return this.methods.size > 0
+  }
+
   /** Nobody gets in without one. */
   get isRequired(): boolean {
     return this.required.size > 0

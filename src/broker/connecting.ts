@@ -106,11 +106,16 @@ function accept(c: Connection, packet: ConnectPacket): void {
   }
   const clientId = packet.clientId !== '' ? packet.clientId : `aqueduct-${state.random.bytes(10).toString('hex')}`
   c.id = clientId
+  const user = userOf(c, packet)
+  if (!isOwner(c, stored, clientId, user)) {
+    refuse(c, ConnectReturn.not_authorised, 'this client identifier belongs to another user')
+    return
+  }
   c.clean = packet.clean
   c.keepalive_s = heldKeepalive(packet.keepalive_s, state.settings.max_keepalive_s)
   takeOver(c, stored, clientId)
   const { clean, version } = packet
-  const request = { clientId, clean, expiry_s: expiryOf(packet, state), version }
+  const request = { clientId, clean, expiry_s: expiryOf(packet, state), version, user }
   const { session, present, resumed, stored: changed } = stored.sessions.open(c, request)
   c.session = session
   if (packet.will !== undefined) {
@@ -125,6 +130,34 @@ function accept(c: Connection, packet: ConnectPacket): void {
   }
   if (!changed && c.lastWill === null) welcome(c, present, packet)
   else welcomeWhenStored(c, stored, present, packet)
+}
+
+/** Who was authenticated: the name that was proven, or that a program gave the client, else the user name that its `authenticate` accepted. */
+function userOf(c: Connection, { username }: ConnectPacket): string | undefined {
+  if (typeof c.user === 'string') return c.user
+  return c.state.hooks.gatesUsers ? username : undefined
+}
+
+/**
+ * A session belongs to the user who began it [MQTT-5.4.2]: nobody else may take it up, end it by a clean start, or take over its connection. One that is nobody's is
+ * its first user's. Where nobody is authenticated, nobody can be told from another.
+ */
+function isOwner(c: Connection, stored: Stored, clientId: string, user: string | undefined): boolean {
+  const { hooks, authMethods, log, seldom } = c.state
+  if (!hooks.gatesUsers && !authMethods.any) return true
+  const owner = stored.sessions.ownerOf(clientId)
+  if (owner === user) return true
+  const { remote } = c.transport
+  if (owner === undefined) {
+    if (user !== undefined && stored.sessions.get(clientId) !== undefined)
+      log.info({ client: clientId, user, remote }, "a session that was nobody's has an owner now")
+    return true
+  }
+  seldom.warn(
+    { client: clientId, user: user ?? '', owner, remote },
+    'a client identifier belongs to another user: connection refused',
+  )
+  return false
 }
 
 /** How long the session will outlive this connection. */

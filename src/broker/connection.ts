@@ -332,6 +332,16 @@ export class Connection extends EventEmitter implements TransportHandler, Delive
   /** Closes for a packet that breaks the rules. */
   fault(reason: number, text: string, error = new Error(text)): void {
     this.state.stats.malformed++
+    this.leave(reason, text, error)
+  }
+
+  /** Closes the connection of a client whose packet is well formed and cannot be taken. */
+  turnAway(reason: number, text: string, error = new Error(text)): void {
+    this.state.stats.turnedAway++
+    this.leave(reason, text, error)
+  }
+
+  private leave(reason: number, text: string, error: Error): void {
     this.state.log.debug({ client: this.id, remote: this.transport.remote, reason }, text)
     this.farewell(reason, text)
     this.finish(error)

@@ -7,11 +7,13 @@ import type { ConnectPacket, WillFields } from '../mqtt/connect.js'
 import { ConnectReturn } from '../mqtt/constants.js'
 import type { MessageView } from '../store/message.js'
 import { topicFault } from '../topics/names.js'
+import { Asking } from './asking.js'
 import { bytesOf } from './client-api.js'
 import type { Connection, Phase } from './connection.js'
 import { type HookProperties, seenOf, seenProperties } from './five/hook-properties.js'
 import { type Inbound, payloadOf, topicOf, viewOf } from './message.js'
 import type { Listener } from './session.js'
+import type { Meant, Spaces } from './spaces.js'
 import type { AskedSubscription } from './subscribing.js'
 
 /** A PUBLISH as hooks, listeners and events of Aedes see it. */
@@ -79,6 +81,7 @@ export class Hooks {
   private readonly aedes: AedesInstance
   private readonly defaults: HookDefaults
   private readonly clock: Clock
+  private readonly spaces: Spaces
   /** Publishes one of the broker's own notices (`$SYS/{id}/…`); set by the seams. */
   notice: (name: string, payload: () => Buffer) => void = () => {}
   /** True while a hook or listener runs in the middle of an admission: what it publishes must wait its turn. */
@@ -88,8 +91,9 @@ export class Hooks {
   hearsPublish = false
   hearsAck = false
 
-  constructor(aedes: AedesInstance, defaults: HookDefaults, clock: Clock) {
+  constructor(aedes: AedesInstance, defaults: HookDefaults, clock: Clock, spaces: Spaces) {
     this.aedes = aedes
+    this.spaces = spaces
     this.clock = clock
     this.defaults = defaults
     const { watch } = this
@@ -104,6 +108,11 @@ export class Hooks {
 
   get gatesConnect(): boolean {
     return this.aedes.preConnect !== this.defaults.preConnect || this.aedes.authenticate !== this.defaults.authenticate
+  }
+
+  /** A program decides who its users are. */
+  get gatesUsers(): boolean {
+    return this.aedes.authenticate !== this.defaults.authenticate
   }
 
   get gatesPublish(): boolean {
@@ -160,21 +169,39 @@ export class Hooks {
     this.aedes.preConnect(c, seen, preConnected)
   }
 
-  /** Our own rule for reserved topics stands in for Aedes's default, which closes the connection. `error`: it may not be published. */
+  /**
+   * Our own rule for reserved topics stands in for Aedes's default, which closes the connection. `error`: it may not be published. Asks about a topic that is
+   * meant by a reserved one, too (`$delayed/{s}/{topic}`): both must be allowed. `packet` is then as the hook left it.
+   */
   authorizePublish(client: unknown, packet: HookPacket, done: (error: Error | null) => void): void {
     if (!this.gatesPublish) {
       done(null)
       return
     }
-    this.aedes.authorizePublish(
-      client,
-      packet,
-      once((error) => done(error || null)),
-    )
+    const asked = once((error) => {
+      const meant = error ? undefined : this.spaces.meansToPublish(packet.topic)
+      if (meant === undefined) done(error || null)
+      else this.authorizeMeant(client, packet, meant, done)
+    })
+    this.aedes.authorizePublish(client, packet, asked)
+  }
+
+  private authorizeMeant(client: unknown, packet: HookPacket, meant: Meant, done: (error: Error | null) => void): void {
+    const inner = { ...packet, topic: meant.name }
+    const asked = once((error) => {
+      if (!error) {
+        const { topic, payload, retain } = inner
+        if (topic !== meant.name) packet.topic = meant.renamed?.(topic) ?? topic
+        packet.payload = payload
+        packet.retain = retain
+      }
+      done(error || null)
+    })
+    this.aedes.authorizePublish(client, inner, asked)
   }
 
   /**
-   * Asks for each filter in turn; the answers are in the same order, null where refused. An error ends the asking: Aedes closes the client
+   * Asks for each filter in turn, and for what it means; the answers are in the same order, null where refused. An error ends the asking: Aedes closes the client
    * for it. A loop and not a recursion, as one SUBSCRIBE may hold thousands of filters.
    */
   authorizeSubscribe(
@@ -183,24 +210,34 @@ export class Hooks {
     done: (error: Error | null, allowed: (AskedSubscription | null)[]) => void,
   ): void {
     const allowed: (AskedSubscription | null)[] = []
-    let running = true
+    let asking: Asking | null = null
+    let running = false
+    let waiting = false
     let failed: Error | null = null
     const answer: Callback = (error, granted) => {
+      waiting = false
       failed = error || null
-      const one = granted as AskedSubscription | null | undefined
-      allowed.push(typeof one === 'object' ? one : null)
+      const one = typeof granted === 'object' ? (granted as AskedSubscription | null) : null
+      asking?.take(one, this.spaces)
       if (!running) go()
     }
     const go = (): void => {
       running = true
-      for (;;) {
+      while (!waiting) {
         const at = allowed.length
         if (failed !== null || at === asked.length) {
           done(failed, allowed)
           return
         }
-        this.aedes.authorizeSubscribe(c, asked[at], once(answer))
-        if (allowed.length === at) break
+        asking ??= new Asking(asked[at] as AskedSubscription)
+        const question = asking.next()
+        if (question === undefined) {
+          allowed.push(asking.granted)
+          asking = null
+          continue
+        }
+        waiting = true
+        this.aedes.authorizeSubscribe(c, question, once(answer))
       }
       running = false
     }

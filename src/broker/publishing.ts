@@ -4,11 +4,12 @@ import type { Frame } from '../mqtt/frame.js'
 import { PublishFields, readPublish } from '../mqtt/publish.js'
 import { inboundKey } from '../store/keys.js'
 import type { Topic } from '../topics/interned.js'
-import { admit, DROPPED } from './admission.js'
+import { admit, REFUSED_QUOTA } from './admission.js'
 import type { Connection } from './connection.js'
 import { incoming, readIncoming } from './five/incoming.js'
 import type { Peer } from './five/peer.js'
 import { ROOM_BYTES, viewOf, withRoom } from './message.js'
+import { BY_HOOK, RESERVED, type Refusal, refusalOf, tellRefused } from './refusing.js'
 import type { Session } from './session.js'
 import type { BrokerState, Stored } from './state.js'
 
@@ -35,12 +36,7 @@ export function handlePublish(c: Connection, buf: Buffer, frame: Frame, packetSt
   if (qos === 2 && !isFresh(c, packetId)) return
   if (topic.dollar && state.spaces.isClosed(topic.name)) {
     state.stats.droppedReserved++
-    if (peer !== null) {
-      if (qos > 0) reject(c, qos, packetId, Reason.not_authorised)
-      return
-    }
-    if (qos === 2) claim(c, stored, packetId)
-    acknowledge(c, stored, qos, packetId, 0)
+    refuse(c, qos, packetId, topic.name, RESERVED)
     return
   }
   const m = state.inbound
@@ -85,26 +81,31 @@ function finishPublish(c: Connection, stored: Stored, qos: number, packetId: num
   if (qos === 2) claim(c, stored, packetId)
   const m = c.state.inbound
   const group = admit(c.state, stored, m)
-  if (group < 0 && (c.peer !== null || group !== DROPPED)) {
+  if (group < 0) {
     if (qos === 2) release(c, stored, packetId)
-    if (qos === 0) return
-    if (c.peer !== null) reject(c, qos, packetId, group === DROPPED ? Reason.topic_name_invalid : Reason.quota_exceeded)
-    // MQTT 3.1.1 has no refusal: closing is the only honest answer, as nothing was stored.
-    else c.fault(Reason.quota_exceeded, 'there is no room for this message')
+    if (group === REFUSED_QUOTA) c.state.stats.refusedQuota++
+    refuse(c, qos, packetId, m.topic.name, refusalOf(group))
     return
   }
-  if (qos === 1 && c.peer !== null && !m.reached) c.answer(NOBODY | packetId, Math.max(group, 0))
-  else if (qos > 0) acknowledge(c, stored, qos, packetId, Math.max(group, 0))
+  if (qos === 1 && c.peer !== null && !m.reached) c.answer(NOBODY | packetId, group)
+  else if (qos > 0) acknowledge(c, stored, qos, packetId, group)
 }
 
 /** PUBACK that says that nobody was there to get the message. */
 const NOBODY = (Reason.no_matching_subscribers << 20) | (PUBACK << 16)
 
-/** Refuses a message of MQTT 5, of which nothing was stored. At QoS 0 there is no answer to refuse with. */
+/** Says no to a message of which nothing was stored. `error`: what a hook said. */
+function refuse(c: Connection, qos: number, packetId: number, topic: string, refusal: Refusal, error?: Error): void {
+  tellRefused(c.state, refusal, topic, c.id)
+  // Aedes ends the connection of whom a hook refuses, whatever the QoS.
+  if (c.peer === null && (qos > 0 || error !== undefined)) c.turnAway(refusal.reason, refusal.text, error)
+  else if (c.peer !== null) reject(c, qos, packetId, refusal.reason)
+}
+
+/** Refuses a message of MQTT 5. At QoS 0 there is no answer to refuse with. */
 function reject(c: Connection, qos: number, packetId: number, reason: number): void {
   if (qos === 1) c.answer((reason << 20) | (PUBACK << 16) | packetId, 0)
   else if (qos === 2) c.answer((reason << 20) | (PUBREC << 16) | packetId, 0)
-  else if (reason === Reason.not_authorised) c.state.stats.droppedRefused++
 }
 
 function acknowledge(c: Connection, stored: Stored, qos: number, packetId: number, group: number): void {
@@ -208,8 +209,8 @@ function askThenAdmit(c: Connection, stored: Stored, topic: Topic, packetId: num
   state.hooks.authorizePublish(c, packet, (refused) => {
     if (c.phase !== 'connected' || state.stored !== stored) return
     if (refused) {
-      if (c.peer === null) c.fault(Reason.not_authorised, 'publish refused by a hook', refused)
-      else reject(c, qos, packetId, Reason.not_authorised)
+      state.stats.droppedRefused++
+      refuse(c, qos, packetId, packet.topic, BY_HOOK, refused)
       c.resume()
       return
     }

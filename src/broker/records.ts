@@ -6,7 +6,9 @@ import { AqueductError } from '../core/errors.js'
 import type { MessageView } from '../store/message.js'
 import type { SubscriptionOptions } from './session.js'
 
-const SESSION_VERSION = 2
+const SESSION_VERSION = 3
+/** Before sessions had owners; still written for those that have none. */
+const SESSION_UNOWNED = 2
 const SUBSCRIPTION_VERSION = 1
 const MESSAGE_VERSION = 1
 const WILL_VERSION = 2
@@ -19,12 +21,18 @@ export interface SessionRecord {
   readonly maybeSent: number
   /** How long it outlives its connection. Undefined in a record of version 1: as long as the setting says. */
   readonly expiry_s: number | undefined
+  /** Whose it is; undefined when it began without authentication, or before version 3. */
+  readonly user: string | undefined
 }
 
-/** version u8 · mailbox id u32 · expires at u48 · MQTT level u8 · possibly sent u16 · expiry in seconds u32 (since version 2) */
-export function writeSessionRecord(r: Required<SessionRecord> & { expiry_s: number }): Buffer {
-  const b = Buffer.allocUnsafe(18)
-  b[0] = SESSION_VERSION
+/**
+ * version u8 · mailbox id u32 · expires at u48 · MQTT level u8 · possibly sent u16 · expiry in seconds u32 (since version 2) · user (since version 3, to the
+ * end)
+ */
+export function writeSessionRecord(r: SessionRecord & { expiry_s: number }): Buffer {
+  const b = Buffer.allocUnsafe(18 + (r.user === undefined ? 0 : Buffer.byteLength(r.user)))
+  b[0] = r.user === undefined ? SESSION_UNOWNED : SESSION_VERSION
+  if (r.user !== undefined) b.write(r.user, 18)
   b.writeUInt32BE(r.id, 1)
   b.writeUIntBE(r.expiresAt, 5, 6)
   b[11] = r.version
@@ -35,13 +43,15 @@ export function writeSessionRecord(r: Required<SessionRecord> & { expiry_s: numb
 
 export function readSessionRecord(b: Buffer): SessionRecord {
   const old = b[0] === 1 && b.length === 14
-  if (!old && (b[0] !== SESSION_VERSION || b.length !== 18)) throw damaged('session')
+  const owned = b[0] === SESSION_VERSION && b.length >= 18
+  if (!old && !owned && (b[0] !== SESSION_UNOWNED || b.length !== 18)) throw damaged('session')
   return {
     id: b.readUInt32BE(1),
     expiresAt: b.readUIntBE(5, 6),
     version: b[11],
     maybeSent: b.readUInt16BE(12),
     expiry_s: old ? undefined : b.readUInt32BE(14),
+    user: owned ? b.toString('utf8', 18) : undefined,
   }
 }
 

@@ -16,6 +16,7 @@ import { admitOutgoing } from './admission.js'
 import { bytesOf, type ClientPacket, givenOr } from './client-api.js'
 import { Connection } from './connection.js'
 import { type AedesInstance, type HookDefaults, Hooks } from './hooks.js'
+import { refusalOf, tellRefused } from './refusing.js'
 import { Listener } from './session.js'
 import type { BrokerState } from './state.js'
 import type { Accept } from './transport.js'
@@ -45,7 +46,7 @@ function hookDefaults(): HookDefaults {
 export function createAedes(state: BrokerState, persistence: object, user: UserOptions, attach: AttachStream): AedesInstance {
   const emitter = routedEmitter(state)
   const aedes = new Aedes({ ...user, persistence, mq: emitter }) as unknown as AedesInstance
-  state.hooks = new Hooks(aedes, hookDefaults(), state.clock)
+  state.hooks = new Hooks(aedes, hookDefaults(), state.clock, state.spaces)
   state.hooks.notice = (name, payload) => {
     const topic = `$SYS/${aedes.id}/${name}`
     const known = state.routes.topics.internName(topic)
@@ -98,8 +99,12 @@ function publishInside(state: BrokerState, packet: ClientPacket, client: unknown
   } as const
   const outcome = admitOutgoing(state, stored, message, client)
   if (typeof outcome === 'string') finish(done, new Error(outcome))
-  else if (outcome < 0) finish(done, new Error('the disk is nearly full'))
-  else if (outcome === 0) finish(done)
+  else if (outcome < 0) {
+    const refusal = refusalOf(outcome)
+    // Nobody else would hear of it.
+    if (done === undefined) tellRefused(state, refusal, packet.topic, '')
+    finish(done, new Error(refusal.text))
+  } else if (outcome === 0) finish(done)
   else
     stored.store.journal.flush().then(
       () => finish(done),

@@ -71,6 +71,8 @@ export class Session implements Moment {
   maybeSent = 0
   /** A part of it is damaged: what is there is served, but the client hears that no session was present and subscribes again. */
   incomplete = false
+  /** Whose it is: nobody else may take it up, end it or take over its connection. Undefined: nobody's yet. */
+  user: string | undefined = undefined
 
   private box: Mailbox | null
   private readonly makeBox: (clientId: string) => Mailbox

@@ -52,6 +52,8 @@ export interface SessionRequest {
   readonly expiry_s: number
   /** MQTT level: 3, 4 or 5. */
   readonly version: number
+  /** Who was authenticated, if somebody was. */
+  readonly user?: string | undefined
 }
 
 /** Told in the turn in which it happens, so that what it stores joins the same commit. */
@@ -131,6 +133,7 @@ export class Sessions {
       const session = new Session(clientId, mailbox, this.makeVolatile, true)
       session.version = record.version
       session.maybeSent = record.maybeSent
+      session.user = record.user
       session.expiry_s = record.expiry_s ?? this.defaultExpiry
       session.expiresAt = record.expiresAt !== 0 ? record.expiresAt : momentIn(session.expiry_s, now)
       if (session.expiresAt !== 0 && session.expiresAt <= now) over.push(session)
@@ -219,7 +222,7 @@ export class Sessions {
    * The session for a CONNECT that was accepted; whoever held it before is gone already. One that does not outlive its connection is kept in memory
    * only, unless it is an older one that is taken up again.
    */
-  open(connection: Connection, { clientId, clean, expiry_s, version }: SessionRequest): OpenedSession {
+  open(connection: Connection, { clientId, clean, expiry_s, version, user }: SessionRequest): OpenedSession {
     const old = this.current(clientId)
     if (old !== undefined && !clean) {
       old.connection = connection
@@ -228,6 +231,7 @@ export class Sessions {
       this.ends.delete(old)
       old.version = version
       old.maybeSent = connection.window
+      old.user ??= user
       this.write(old)
       this.watcher?.sessionResumed(clientId)
       const present = !old.incomplete
@@ -240,6 +244,7 @@ export class Sessions {
     session.expiry_s = expiry_s
     session.version = version
     session.maybeSent = connection.window
+    session.user = user
     this.byClient.set(clientId, session)
     if (session.durable) this.write(session)
     return { session, present: false, resumed: false, stored: session.durable || old !== undefined }
@@ -250,6 +255,11 @@ export class Sessions {
     session.incomplete = false
     for (const packetId of session.inbound ?? []) this.journal.del(keys.inboundKey(session.id, packetId))
     session.inbound = null
+  }
+
+  /** Whose the session of that client is; undefined when there is none, or it is nobody's. */
+  ownerOf(clientId: string): string | undefined {
+    return this.current(clientId)?.user
   }
 
   /** A session without connection, as Aedes's persistence contract and the importer make them: it lives as long as the setting says. */
@@ -322,8 +332,9 @@ export class Sessions {
 
   /** Writes the session's record into the open commit group. */
   write(session: Session): void {
-    const { id, version, maybeSent, expiresAt, expiry_s } = session
-    this.journal.put(keys.sessionKey(session.clientId), writeSessionRecord({ id, expiresAt, version, maybeSent, expiry_s }))
+    const { id, version, maybeSent, expiresAt, expiry_s, user } = session
+    const record = writeSessionRecord({ id, expiresAt, version, maybeSent, expiry_s, user })
+    this.journal.put(keys.sessionKey(session.clientId), record)
   }
 
   /** The session of that client, unless it is over. */

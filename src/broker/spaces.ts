@@ -9,12 +9,23 @@ import type { Session, SubscriptionOptions } from './session.js'
 /** First levels that are reserved, whether or not anything serves them. */
 const RESERVED: ReadonlySet<string> = new Set(['$SYS', '$dead', '$share', '$queue', '$delayed'])
 
+/** What a reserved name means beside itself, so that hooks can be asked about that, too: the filter of a shared group, the topic of a delayed message. */
+export interface Meant {
+  readonly name: string
+  /** The whole name with another one of these in it, when a hook has changed it. Without this a hook that changes it refuses it. */
+  renamed?(name: string): string
+}
+
 export interface Space {
   /**
    * A message for a topic of this space, from whomever, after every hook has agreed. Returns what `admit` returns: the commit group to wait for,
    * `ADMITTED`, or a refusal. Without it nothing may be published here.
    */
   publish?(m: Inbound): number
+  /** What it means to publish to `topic` of this space; undefined for nothing beside its name. */
+  meansToPublish?(topic: string): Meant | undefined
+  /** What it means to subscribe to `filter` of this space. */
+  meansToSubscribe?(filter: string): readonly Meant[]
   /**
    * A SUBSCRIBE to a valid filter of this space. Returns the granted QoS (0 to 2) or an MQTT 5 reason code from 0x80 on. When granted, `join`
    * follows in the same turn. Without it nothing may be subscribed here.
@@ -42,6 +53,14 @@ export class Spaces {
     return name.charCodeAt(0) === DOLLAR ? this.served.get(firstLevel(name)) : undefined
   }
 
+  meansToPublish(topic: string): Meant | undefined {
+    return this.of(topic)?.meansToPublish?.(topic)
+  }
+
+  meansToSubscribe(filter: string): readonly Meant[] {
+    return this.of(filter)?.meansToSubscribe?.(filter) ?? []
+  }
+
   /** True for a topic or filter in a reserved space, served or not. */
   isReserved(name: string): boolean {
     return name.charCodeAt(0) === DOLLAR && RESERVED.has(firstLevel(name))
@@ -64,6 +83,8 @@ function both(level: string, a: Space, b: Space): Space {
   const giver = a.asks === undefined ? b : a
   return {
     ...(taker.publish === undefined ? {} : { publish: taker.publish.bind(taker) }),
+    ...(taker.meansToPublish === undefined ? {} : { meansToPublish: taker.meansToPublish.bind(taker) }),
+    ...(giver.meansToSubscribe === undefined ? {} : { meansToSubscribe: giver.meansToSubscribe.bind(giver) }),
     ...(giver.asks === undefined ? {} : { asks: giver.asks.bind(giver) }),
     stores: giver.stores === true,
     ...(giver.join === undefined ? {} : { join: giver.join.bind(giver) }),

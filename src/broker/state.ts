@@ -5,6 +5,7 @@
 import type { Clock } from '../core/clock.js'
 import type { Log } from '../core/log.js'
 import type { Random } from '../core/random.js'
+import { Seldom } from '../core/seldom.js'
 import type { Store } from '../store/store.js'
 import { AuthMethods } from './auth-method.js'
 import type { Connection } from './connection.js'
@@ -35,6 +36,8 @@ export class BrokerState {
   readonly clock: Clock
   readonly random: Random
   readonly log: Log
+  /** For what clients can bring about as often as they like. */
+  readonly seldom: Seldom
   readonly routes: Routes
   readonly spaces = new Spaces()
   readonly authMethods = new AuthMethods()
@@ -65,6 +68,7 @@ export class BrokerState {
     this.clock = o.clock
     this.random = o.random
     this.log = o.log
+    this.seldom = new Seldom(o.log, () => this.uptime_ms)
     this.routes = o.routes
   }
 

@@ -11,14 +11,18 @@ export class BrokerStats {
   droppedQos0 = 0
   /** Copies that were larger than the Maximum Packet Size of the client they were for. */
   droppedTooLarge = 0
-  /** Publishes acknowledged and dropped because their topic may not be published to. */
+  /** Publishes, of clients, wills and programs, to a reserved topic that nobody may publish to or where nothing is. */
   droppedReserved = 0
-  /** QoS 0 publishes of MQTT 5 that a hook refused: there is no answer to refuse with. */
+  /** Publishes and wills that a hook refused. */
   droppedRefused = 0
   /** Publishes refused because the disk is nearly full. */
   refusedFull = 0
+  /** Publishes of clients refused because a queue that must have them has no room. */
+  refusedQuota = 0
   /** Connections closed for a packet that breaks the protocol. */
   malformed = 0
+  /** Connections before MQTT 5 closed because a publish could not be taken: there is no other word for that. */
+  turnedAway = 0
   /** Connections ended because enhanced authentication failed, or was not tried where it must be. */
   authRefused = 0
   takeovers = 0

@@ -19,6 +19,7 @@ import { admitOutgoing, REFUSED_FULL, REFUSED_QUOTA } from './admission.js'
 import { bytesOf } from './client-api.js'
 import { payloadOf, topicOf, viewOf } from './message.js'
 import { readWillRecord, writeWillRecord } from './records.js'
+import { BY_HOOK, RESERVED, refusalOf, tellRefused } from './refusing.js'
 import type { Sessions, SessionWatcher } from './sessions.js'
 import type { BrokerState } from './state.js'
 
@@ -187,9 +188,12 @@ export class Wills implements SessionWatcher {
     const packet = { cmd: 'publish', topic, payload, qos, retain, dup: false }
     this.state.hooks.authorizePublish(client, packet, (refused) => {
       if (waiting.gone || this.state.stored?.wills !== this) return
-      if (refused) this.forget(waiting)
-      // The hook may have changed it.
-      else this.judged(waiting, { ...will, ...packet, payload: bytesOf(packet.payload) }, client)
+      if (refused) {
+        this.state.stats.droppedRefused++
+        tellRefused(this.state, BY_HOOK, packet.topic, will.clientId)
+        this.forget(waiting)
+        // The hook may have changed it.
+      } else this.judged(waiting, { ...will, ...packet, payload: bytesOf(packet.payload) }, client)
     })
     if (waiting.asked && !waiting.gone && waiting.dueAt > this.now) this.write(will, waiting.dueAt, false)
   }
@@ -241,6 +245,7 @@ export class Wills implements SessionWatcher {
     const { topic, payload, qos, retain, properties } = will
     if (state.spaces.isClosed(topic)) {
       state.stats.droppedReserved++
+      tellRefused(state, RESERVED, topic, will.clientId)
       this.forget(waiting)
       return
     }
@@ -251,15 +256,17 @@ export class Wills implements SessionWatcher {
     if ((outcome === REFUSED_FULL || outcome === REFUSED_QUOTA) && this.tryLater(waiting, will)) return
     this.forget(waiting)
     if (typeof outcome === 'number' && outcome >= 0) state.stats.willsPublished++
+    else {
+      state.stats.willsDropped++
+      const refusal = typeof outcome === 'number' ? refusalOf(outcome) : { ...RESERVED, why: outcome }
+      tellRefused(state, refusal, topic, will.clientId)
+    }
   }
 
   /** There is no room for it now. False when too many wait for that already. */
   private tryLater(waiting: WaitingWill, will: Will): boolean {
     const { now } = this
-    if (!waiting.refused && this.refusals >= WILLS_REFUSED_MAX) {
-      this.state.stats.willsDropped++
-      return false
-    }
+    if (!waiting.refused && this.refusals >= WILLS_REFUSED_MAX) return false
     waiting.dueAt = now + RETRY_MS
     if (waiting.refused) {
       this.due.place(waiting)

@@ -76,6 +76,7 @@ function listTable(sessions: readonly SessionShape[]): string {
   return table(
     [
       { title: 'CLIENT', of: (s) => s.client },
+      { title: 'USER', of: (s) => s.user ?? '' },
       { title: 'CONNECTED', of: (s) => s.remote ?? (s.connected ? 'yes' : 'no') },
       { title: 'MQTT', of: (s) => s.version },
       { title: 'WAITING', of: (s) => s.waiting },

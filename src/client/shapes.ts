@@ -98,6 +98,7 @@ export interface BridgeShape {
 
 export interface SessionShape {
   readonly client: string
+  readonly user: string | null
   readonly connected: boolean
   readonly remote: string | null
   readonly version: string

@@ -245,7 +245,7 @@ export const table = {
     ),
     max_rules: row(whole(0, 1_000_000), 10_000, 'rules', 'Bridge rules there may be, those of the settings included.'),
     max_when_bytes: row(
-      size(0, 16 * MIB),
+      size(0, MIB),
       64 * KIB,
       'bytes',
       'The longest payload that the condition of a bridge rule looks into; for a longer one it has no answer and the rule makes no copy.',

@@ -51,9 +51,11 @@ function addBroker(to: Counters, broker: BrokerCounts): void {
     { labels: { reason: 'refused_by_hook' }, value: broker.droppedRefused },
     { labels: { reason: 'too_large' }, value: broker.droppedTooLarge },
     { labels: { reason: 'store_full' }, value: broker.refusedFull },
+    { labels: { reason: 'queue_full' }, value: broker.refusedQuota },
   ])
   to.counter('aqueduct_connections_closed_total', 'MQTT connections that Aqueduct closed, by reason.', () => [
     { labels: { reason: 'malformed' }, value: broker.malformed },
+    { labels: { reason: 'publish_refused' }, value: broker.turnedAway },
     { labels: { reason: 'taken_over' }, value: broker.takeovers },
     { labels: { reason: 'keep_alive' }, value: broker.keepaliveTimeouts },
     { labels: { reason: 'no_connect' }, value: broker.connectTimeouts },
@@ -95,6 +97,11 @@ function addBridge(to: Counters, bridge: BridgeCounts): void {
     'aqueduct_bridge_errors_total',
     'Messages for which the condition of a bridge rule had no answer.',
     () => bridge.errors,
+  )
+  to.counter(
+    'aqueduct_bridge_cut_total',
+    'Messages for which the condition of a bridge rule was given up because there was too much to do.',
+    () => bridge.cut,
   )
   to.counter(
     'aqueduct_bridge_required_total',

@@ -15,16 +15,20 @@ export interface BrokerCounts {
   readonly bytesSent?: number
   /** QoS 0 copies for which a slow connection had no room. */
   readonly droppedQos0: number
-  /** Publishes acknowledged and dropped because their topic may not be published to. */
+  /** Publishes to a reserved topic that nobody may publish to or where nothing is. */
   readonly droppedReserved: number
-  /** QoS 0 publishes of MQTT 5 that a hook refused. */
+  /** Publishes and wills that a hook refused. */
   readonly droppedRefused: number
   /** Copies that were larger than the client takes. */
   readonly droppedTooLarge: number
   /** Publishes refused because the disk is nearly full. */
   readonly refusedFull: number
+  /** Publishes refused because a queue that must have them has no room. */
+  readonly refusedQuota: number
   /** Connections closed for a packet that breaks the protocol. */
   readonly malformed: number
+  /** Connections before MQTT 5 closed because a publish could not be taken. */
+  readonly turnedAway: number
   readonly takeovers: number
   readonly keepaliveTimeouts: number
   readonly connectTimeouts: number
@@ -63,6 +67,8 @@ export interface BridgeCounts {
   readonly unmatched: number
   /** or could not be answered. */
   readonly errors: number
+  /** Among the errors: there was too much to do. */
+  readonly cut: number
   /** Messages refused whole because a rule requires its copy. */
   readonly required: number
 }

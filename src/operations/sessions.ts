@@ -16,6 +16,8 @@ import { deadOfSession, redriveSession, sessionNotFound } from './session-dead.j
 /** A session and how it is doing, known without reading anything. Moments are milliseconds since 1970; null for none. */
 export interface SessionInfo {
   readonly client: string
+  /** Whose it is: nobody else may connect with its client identifier. Null: nobody's. */
+  readonly user: string | null
   readonly connected: boolean
   /** The address of its connection; null without one. */
   readonly remote: string | null
@@ -162,6 +164,7 @@ export class Sessions {
     const dead = this.ground.ordered.get(deadOfSession(session.clientId))?.counts()
     return {
       client: session.clientId,
+      user: session.user ?? null,
       connected: connection !== null,
       remote: connection === null ? null : connection.transport.remote,
       version: VERSIONS[session.version as 3 | 4 | 5] ?? '3.1.1',

@@ -1,5 +1,6 @@
 /** Copies: which messages they are made of, when the publisher hears of it, what there is after a crash, and what has no room. */
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { compileTemplate } from '../../src/plugins/bridge/template.js'
 import { arrived, type ClockedBroker, delivered, MqttClient, packet, startClocked, T, untilClosed } from '../support/broker.js'
 import { connect, drained, names, queueOf } from './support.js'
 
@@ -247,6 +248,14 @@ describe('a queue without room', () => {
 })
 
 describe('what the wildcards matched', () => {
+  test('is put together no further than it can fit', () => {
+    const { expand } = compileTemplate('key', '{#}'.repeat(80), 'a/#')
+    const levels = 'x'.repeat(1_000)
+    expect(expand({ topic: `a/${levels}`, client: '' })).toBe(levels)
+    expect(expand({ topic: 'a/xyz', client: '' })).toBe('xyz'.repeat(80))
+    expect(compileTemplate('queue', '{1}{1}', 'a/+').expand({ topic: `a/${'q'.repeat(128)}`, client: '' })).toBe('q'.repeat(256))
+  })
+
   const hostile = [
     '..',
     '',

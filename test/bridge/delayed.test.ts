@@ -1,7 +1,7 @@
 /** Publishing to `$delayed/{s}/{topic}`: when, as what, in which order, and once, whoever dies in between. */
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { type ClockedBroker, delivered, MqttClient, startClocked, T, untilClosed } from '../support/broker.js'
-import { connect, drained, names } from './support.js'
+import { connect, drained, names, queueOf } from './support.js'
 
 let b: ClockedBroker
 let dev: MqttClient
@@ -94,12 +94,22 @@ describe('a delayed message', () => {
     b.queues.ordered?.create('direct', 'pull', {})
     await dev.publishAndWait('$delayed/5/a/x', '1', { qos: 1 })
     await dev.publishAndWait('$delayed/5/$queue/direct', '2', { qos: 1 })
-    await dev.publishAndWait('$delayed/5/$queue/none', '3', { qos: 1 })
     expect(await drained(b, 'q')).toEqual([])
     await passed(5_000)
     expect(await drained(b, 'q')).toEqual(['[x] a/x 1'])
     expect(await drained(b, 'direct')).toEqual(['$queue/direct 2'])
     expect(waiting()).toBe(0)
+  })
+
+  test('whose queue is gone when it is due becomes a dead letter of that queue, in one commit', async () => {
+    b.queues.ordered?.create('gone', 'pull', {})
+    await dev.publishAndWait('$delayed/5/$queue/gone', 'late', { qos: 1 })
+    b.queues.ordered?.delete(queueOf(b, 'gone'))
+    await passed(5_000)
+    expect(waiting()).toBe(0)
+    expect(b.broker.state.stats.droppedReserved).toBe(1)
+    await startAgain('crash')
+    expect(await drained(b, '$dead/queue/gone')).toEqual(['$delayed/5/$queue/gone late'])
   })
 
   test('waits again while a rule that requires its copy has no room', async () => {
@@ -165,10 +175,15 @@ describe('a delayed message', () => {
       '$delayed/5/$SYS/a',
       '$delayed/5/$dead/queue/a',
       '$delayed/5/$share/g/a',
+      '$delayed/5/$queue/none',
+      '$delayed/5/$queue',
+      '$delayed/5/$queue/',
     ],
   ])('%s is nothing that can be published to', async (topic) => {
     const before = b.broker.state.stats.droppedReserved
-    await dev.publishAndWait(topic, 'no', { qos: 1 })
+    dev.publish(topic, 'no', { qos: 1 })
+    await untilClosed(dev)
+    expect(dev.inbox).toEqual([])
     expect(b.broker.state.stats.droppedReserved).toBe(before + 1)
     expect(waiting()).toBe(0)
   })

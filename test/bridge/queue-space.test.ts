@@ -55,13 +55,14 @@ test('that is full refuses: 3.1.1 publishers are disconnected, QoS 0 is dropped 
 })
 
 test.each(['$queue', '$queue/', '$queue/none', '$queue/q/', '$queue/q/a', '$queue/$dead/queue/q', '$dead/queue/q', '$dead'])(
-  '%s is nothing that can be published to: acknowledged, dropped, counted',
+  '%s is nothing that can be published to: the connection ends, and that is counted',
   async (topic) => {
     await dev.publishAndWait('$queue/q', 'dies', { qos: 1 })
     b.queues.ordered?.update(queueOf(b, 'q'), { max_attempts: 1 })
     queueOf(b, 'q').nack((await queueOf(b, 'q').receive()).map((d) => d.receipt))
     const before = b.broker.state.stats.droppedReserved
-    await dev.publishAndWait(topic, 'no', { qos: 2 })
+    dev.publish(topic, 'no', { qos: 2 })
+    expect(await untilClosed(dev)).toEqual([])
     expect(b.broker.state.stats.droppedReserved).toBe(before + 1)
     expect([...(b.queues.ordered?.all() ?? [])].map((q) => [q.name, q.counts().ready])).toEqual([
       ['q', 0],

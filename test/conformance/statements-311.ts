@@ -300,7 +300,7 @@ export const mqtt311: Standard = {
       '3.3.5-2',
       'A PUBLISH that is not authorised is acknowledged all the same, or the connection closed.',
       hooks('authorizePublish > closes the client that it refuses, without acknowledgement, and tells its own error'),
-      topics('reserved names: a publish is acknowledged, dropped and counted'),
+      topics('reserved names: a publish is counted and not acknowledged, at QoS 1 and 2 the connection ends'),
     ),
     both(
       '3.6.1-1',

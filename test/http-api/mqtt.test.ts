@@ -138,6 +138,7 @@ describe('sessions', () => {
       sessions: [
         {
           client: 's/1',
+          user: null,
           connected: false,
           remote: null,
           version: '3.1.1',

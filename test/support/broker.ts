@@ -9,7 +9,7 @@ import type { BrokerSettings } from '../../src/broker/settings.js'
 import { makeSettings } from '../../src/config/load.js'
 import type { SettingsInput } from '../../src/config/schema.js'
 import { systemClock } from '../../src/core/clock.js'
-import { silentLog } from '../../src/core/log.js'
+import { type Log, silentLog } from '../../src/core/log.js'
 import { listenTcp } from '../../src/listeners/tcp.js'
 import { type BridgeOptions, type Bridges, bridge, type DelayedLimits } from '../../src/plugins/bridge/index.js'
 import { type ConsumersOptions, consumers } from '../../src/plugins/consumers/index.js'
@@ -45,6 +45,7 @@ export interface ClockedOptions {
   /** An earlier broker's disk: what it committed is there. */
   after?: CutDisk
   clock?: ManualClock
+  log?: Log
 }
 
 export interface ClockedBroker {
@@ -93,6 +94,7 @@ export async function startClocked(o: ClockedOptions = {}): Promise<ClockedBroke
     settings: o.settings ?? {},
     aedes: o.aedes ?? {},
     clock,
+    log: o.log ?? silentLog,
   })
   const openOn = async (on: CutDisk): Promise<Store> => {
     const options = { path: '', durability: 'fsync', min_free_bytes: 0, max_bytes: 0 } as const

@@ -11,6 +11,7 @@ import { count, encoding, moment, pageQuery } from './shapes.js'
 
 const info = {
   client: z.string().describe('The client identifier.'),
+  user: z.string().nullable().describe("Whose it is: nobody else may connect with its client identifier. Null: nobody's."),
   connected: z.boolean(),
   remote: z.string().nullable().describe('The address of its connection.'),
   version: z.enum(['3.1', '3.1.1', '5.0']).describe('MQTT version of its last connection.'),

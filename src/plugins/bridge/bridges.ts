@@ -6,6 +6,7 @@
  */
 import type { BrokerApi } from '../../broker/plugin.js'
 import { AqueductError } from '../../core/errors.js'
+import { Seldom } from '../../core/seldom.js'
 import type { OrderedQueues } from '../../queue/ordered-queues.js'
 import type { Damaged } from '../../store/disk.js'
 import { bridgeRuleKey, bridgeRules, textOf } from '../../store/keys.js'
@@ -68,6 +69,7 @@ interface Active {
 export class RuleBook implements Bridges {
   readonly totals = new Totals()
   private readonly api: BrokerApi
+  private readonly seldom: Seldom
   private readonly options: BridgeOptions
   private readonly fixed = new Map<string, Compiled>()
   private readonly active = new Map<string, Active>()
@@ -80,6 +82,7 @@ export class RuleBook implements Bridges {
   /** Throws `bad_setting` for a rule of the settings that cannot be. */
   constructor(api: BrokerApi, options: BridgeOptions) {
     this.api = api
+    this.seldom = new Seldom(api.log, () => api.coarse_ms())
     this.options = options
     for (const [i, { name, ...fields }] of options.rules.entries()) {
       const compiled = settingsRule(i, name, fields)
@@ -202,7 +205,8 @@ export class RuleBook implements Bridges {
     const before = this.active.get(name)
     const tally = this.tallies.get(name) ?? new Tally()
     this.tallies.set(name, tally)
-    const taker = new RuleTaker(compiled, tally, { targets, totals: this.totals, max_when_bytes: this.options.max_when_bytes })
+    const { totals, seldom, options } = this
+    const taker = new RuleTaker(compiled, tally, { targets, totals, seldom, max_when_bytes: options.max_when_bytes })
     const active = { taker, source }
     this.active.set(name, active)
     this.api.addTaker(taker)

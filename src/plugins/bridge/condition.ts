@@ -1,62 +1,47 @@
 /**
  * The condition of a rule (`when`): an expression in CEL, the Common Expression Language, checked once and asked for each message.
  *
- * Always true: an expression has no side effects, sees nothing but the facts of one message (`facts.ts`), own properties only, and ends in bounded time:
- * there are no regular expressions, loops over lists do not nest, and lists that are looped over have at most `LIST_MAX` elements. Whoever publishes cannot
- * make one slow; what has no answer is not true.
+ * Always true: an expression has no side effects, sees nothing but the facts of one message (`facts.ts`), own properties only, and ends after
+ * `CONDITION_STEPS_MAX` steps, all of a message after `MESSAGE_STEPS_MAX` (`cel/work.ts`). There are no regular expressions, loops over lists do not nest,
+ * and lists that are looped over have at most `LIST_MAX` elements. Whoever publishes cannot make one slow; what has no answer is not true.
  */
 import { type ASTNode, Environment } from '@marcbachmann/cel-js'
 import { AqueductError } from '../../core/errors.js'
+import { compile, LOOPS, NAMES, type Run } from './cel/evaluate.js'
+import { CONDITION_STEPS_MAX, Work, WorkSpent } from './cel/work.js'
 import { type Facts, VARIABLES } from './facts.js'
 
 export const CONDITION_CHARACTERS_MAX = 2_048
-/** Elements of a list that an expression may loop over. */
-export const LIST_MAX = 1_000
 
 const LIMITS = { maxAstNodes: 200, maxDepth: 24, maxListElements: 100, maxMapEntries: 32, maxCallArguments: 4 }
-
-const LOOPS: ReadonlySet<string> = new Set(['all', 'exists', 'exists_one'])
-const FUNCTIONS: ReadonlySet<string> = new Set([
-  ...['has', 'size', 'type', 'dyn', 'bool', 'int', 'uint', 'double', 'string', 'timestamp', 'duration'],
-  ...['startsWith', 'endsWith', 'contains', 'indexOf', 'lastIndexOf', 'substring', 'lowerAscii', 'upperAscii', 'trim'],
-  ...[
-    'getFullYear',
-    'getMonth',
-    'getDate',
-    'getDayOfMonth',
-    'getDayOfWeek',
-    'getDayOfYear',
-    'getHours',
-    'getMinutes',
-    'getSeconds',
-  ],
-  ...['hasValue', 'orValue', 'or', 'value'],
-  ...LOOPS,
-])
 
 const environment = new Environment({ enableOptionalTypes: true, homogeneousAggregateLiterals: false, limits: LIMITS })
 for (const [name, type] of Object.entries(VARIABLES)) environment.registerVariable(name, type)
 
+/** No answer because there was too much to do. */
+export const CUT = 'cut'
+
 export class Condition {
   readonly text: string
-  /** Loops over a list. */
-  readonly loops: boolean
-  private readonly run: (facts: Facts) => unknown
+  private readonly run: Run
 
-  constructor(text: string, loops: boolean, run: (facts: Facts) => unknown) {
+  constructor(text: string, run: Run) {
     this.text = text
-    this.loops = loops
     this.run = run
   }
 
-  /** Undefined when there is no answer: a field that is not there, a comparison of unlike things, a payload that is no JSON. */
-  test(facts: Facts): boolean | undefined {
+  /**
+   * Undefined when there is no answer: a field that is not there, a comparison of unlike things, a payload that is no JSON. `CUT` when it was given up.
+   */
+  test(facts: Facts): boolean | typeof CUT | undefined {
+    const work = new Work(Math.min(CONDITION_STEPS_MAX, facts.steps))
     try {
-      if (this.loops && facts.longestList > LIST_MAX) return undefined
-      const answer = this.run(facts)
+      const answer = this.run({ work, facts, item: undefined })
       return typeof answer === 'boolean' ? answer : undefined
-    } catch {
-      return undefined
+    } catch (error) {
+      return error instanceof WorkSpent ? CUT : undefined
+    } finally {
+      facts.steps -= Math.min(facts.steps, CONDITION_STEPS_MAX) - Math.max(0, work.left)
     }
   }
 }
@@ -67,27 +52,28 @@ export function compileCondition(text: unknown): Condition {
     throw wrong(text, `an expression of 1 to ${CONDITION_CHARACTERS_MAX} characters is wanted`)
   }
   const parsed = attempt(text, () => environment.parse(text))
-  const found = { loops: false }
-  inspect(text, parsed.ast, false, found)
+  inspect(text, parsed.ast, false)
   const { valid, type, error } = parsed.check()
   if (!valid) throw wrong(text, sentenceOf(error))
   if (type !== 'bool' && type !== 'dyn') throw wrong(text, `it is a ${type}, not true or false`)
-  return new Condition(text, found.loops, parsed as (facts: Facts) => unknown)
+  return new Condition(
+    text,
+    attempt(text, () => compile(parsed.ast)),
+  )
 }
 
 /** Refuses what is not on the list, and a loop in a loop. */
-function inspect(text: string, node: ASTNode, inLoop: boolean, found: { loops: boolean }): void {
+function inspect(text: string, node: ASTNode, inLoop: boolean): void {
   let looping = inLoop
   if (node.op === 'call' || node.op === 'rcall') {
     const [name] = node.args
-    if (!FUNCTIONS.has(name)) throw wrong(text, `there is no function ${name} here; there are ${[...FUNCTIONS].join(', ')}`)
+    if (!NAMES.has(name)) throw wrong(text, `there is no function ${name} here; there are ${[...NAMES].join(', ')}`)
     if (node.op === 'rcall' && LOOPS.has(name)) {
       if (inLoop) throw wrong(text, `${name} may not stand in another loop`)
-      found.loops = true
       looping = true
     }
   }
-  for (const child of nodesIn(node.args)) inspect(text, child, looping, found)
+  for (const child of nodesIn(node.args)) inspect(text, child, looping)
 }
 
 function* nodesIn(args: unknown): Iterable<ASTNode> {

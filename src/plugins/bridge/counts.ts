@@ -31,6 +31,8 @@ export class Tally implements RuleCounts {
 
 export class Totals extends Tally {
   readonly reasons: Record<Refusal, number> = { queue_full: 0, bad_name: 0, bad_key: 0, too_many_queues: 0 }
+  /** Conditions that were given up because there was too much to do; also counted as errors. */
+  cut = 0
   /** Whole messages refused because a rule requires its copy. */
   required = 0
 }

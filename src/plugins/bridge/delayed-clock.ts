@@ -7,13 +7,17 @@
 import { DROPPED } from '../../broker/admission.js'
 import { topicOf } from '../../broker/message.js'
 import type { BrokerApi } from '../../broker/plugin.js'
+import { Seldom } from '../../core/seldom.js'
+import { queueNameValid } from '../../queue/attributes.js'
 import { type Delivery, delivery } from '../../queue/ordered-api.js'
 import type { OrderedQueue } from '../../queue/ordered-queue.js'
+import { deadNameOf, type OrderedQueues } from '../../queue/ordered-queues.js'
 import { DUE_PER_TURN } from '../../queue/ordered-tick.js'
 import { formatReceipt } from '../../queue/receipt.js'
-import type { MessageView } from '../../store/message.js'
+import { type MessageView, messageBytes } from '../../store/message.js'
 import type { Store } from '../../store/store.js'
 import { laterOf, publishedOf } from './delayed-space.js'
+import { QUEUE_LEVEL } from './queue-space.js'
 
 /** How long a message waits again that could not be admitted. */
 const AGAIN_MS = 5_000
@@ -24,12 +28,16 @@ export class DelayedClock {
   private readonly api: BrokerApi
   private readonly queue: OrderedQueue
   private readonly store: Store
+  private readonly ordered: OrderedQueues
+  private readonly seldom: Seldom
   private running = false
   private wanted = false
   private stopped = false
 
-  constructor(api: BrokerApi, queue: OrderedQueue, store: Store) {
+  constructor(api: BrokerApi, queue: OrderedQueue, store: Store, ordered: OrderedQueues) {
     this.api = api
+    this.ordered = ordered
+    this.seldom = new Seldom(api.log, () => api.coarse_ms())
     this.queue = queue
     this.store = store
     queue.driven = true
@@ -96,6 +104,13 @@ export class DelayedClock {
     return messages.fetch(d.seq)
   }
 
+  /** Into the dead-letter queue of the queue that is gone, in the commit in which it leaves here. It is not stored again. */
+  private bury(topic: string, d: Delivery, message: MessageView): boolean {
+    if (!queueNameValid(nameIn(topic))) return false
+    const { acceptedAt } = message
+    return this.ordered.dead(deadNameOf(nameIn(topic))).bring({ seq: d.seq, bytes: messageBytes(message), acceptedAt })
+  }
+
   /** Both in one turn, and so in one commit: the message goes in, its entry goes. */
   private send(d: Delivery, message: MessageView | undefined): void {
     const { api, queue } = this
@@ -114,8 +129,22 @@ export class DelayedClock {
       queue.nack([d.receipt], AGAIN_MS)
       return
     }
-    if (typeof outcome === 'string') api.log.warn({ topic, why: outcome }, 'a delayed message has a topic that is none any more')
-    queue.release(d.receipt, 'acked')
-    this.published++
+    if (typeof outcome === 'number' && outcome >= 0) {
+      queue.release(d.receipt, 'acked')
+      this.published++
+      return
+    }
+    const buried = outcome === DROPPED && this.bury(topic, d, message)
+    const why = typeof outcome === 'string' ? outcome : 'nothing_there'
+    this.seldom.warn(
+      { topic, why, dead_letter: buried ? deadNameOf(nameIn(topic)) : '' },
+      'a delayed message has lost its target',
+    )
+    queue.release(d.receipt, buried ? 'dead' : 'refused')
   }
+}
+
+/** The name in `$queue/{name}`. */
+function nameIn(topic: string): string {
+  return topic.slice(QUEUE_LEVEL.length + 1)
 }

@@ -5,14 +5,14 @@
 import { ADMITTED, DROPPED, REFUSED_QUOTA } from '../../broker/admission.js'
 import type { Inbound } from '../../broker/message.js'
 import type { Mailboxes } from '../../broker/ports.js'
-import type { Space } from '../../broker/spaces.js'
+import type { Meant, Space } from '../../broker/spaces.js'
 import { PACKET_BYTES_MAX } from '../../core/limits.js'
 import type { QueueAttributes } from '../../queue/attributes.js'
 import type { OutgoingMessage } from '../../queue/ordered-api.js'
 import type { OrderedQueue } from '../../queue/ordered-queue.js'
 import type { OrderedQueues } from '../../queue/ordered-queues.js'
 import type { Store } from '../../store/store.js'
-import { QUEUE_LEVEL } from './queue-space.js'
+import { mayEnter, QUEUE_LEVEL } from './queue-space.js'
 import { RESERVED_LEVELS } from './rule.js'
 
 export const DELAYED_LEVEL = '$delayed'
@@ -87,11 +87,20 @@ export class DelayedSpace implements Space {
     return counts === undefined ? 0 : counts.delayed + counts.ready + counts.leased
   }
 
+  meansToPublish(topic: string): Meant | undefined {
+    const later = laterOf(topic)
+    return later === undefined
+      ? undefined
+      : { name: later.topic, renamed: (inner) => `${DELAYED_LEVEL}/${later.delay_s}/${inner}` }
+  }
+
   publish(m: Inbound): number {
     const { standing } = this
     const later = laterOf(m.topic.name)
     if (standing === undefined || later === undefined) return DROPPED
     const { store, mailboxes, ordered } = standing
+    // Now, while there is somebody to tell.
+    if (!mayEnter(ordered, later.topic, m)) return DROPPED
     if (this.queue === undefined) this.drive(ordered.create(DELAYED_LEVEL, 'internal', this.attributes))
     const queue = this.queue as unknown as OrderedQueue
     mailboxes.begin(m)

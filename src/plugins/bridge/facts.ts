@@ -1,6 +1,7 @@
 /** What the condition of a rule may ask about a message. Each fact is worked out when it is first asked for, once for all rules. */
 import type { Inbound } from '../../broker/message.js'
 import { type Properties, propertiesOf } from '../../broker/properties.js'
+import { MESSAGE_STEPS_MAX, none } from './cel/work.js'
 import { clientOf } from './template.js'
 
 /** Name and CEL type of every variable; each is a member of `Facts`. */
@@ -24,13 +25,16 @@ export const VARIABLES = {
 } as const satisfies { readonly [K in keyof Facts]?: string }
 
 export class Facts {
+  /** What conditions may still do about this message. */
+  steps = MESSAGE_STEPS_MAX
   private readonly m: Inbound
   private readonly bytes_max: number
   private parsed: { readonly value: unknown } | undefined
   private failed = false
   private properties: Properties | undefined
   private pairs: ReadonlyMap<string, string> | undefined
-  private longest = -1
+  private decoded: string | undefined
+  private split: string[] | undefined
 
   /** `m` is being admitted; payloads of more than `bytes_max` bytes are not looked into. */
   constructor(m: Inbound, bytes_max: number) {
@@ -43,7 +47,8 @@ export class Facts {
   }
 
   get levels(): string[] {
-    return this.topic.split('/')
+    this.split ??= this.topic.split('/')
+    return this.split
   }
 
   get client(): string {
@@ -64,16 +69,17 @@ export class Facts {
 
   get text(): string {
     const { buffer, payloadStart, end } = this.m
-    if (end - payloadStart > this.bytes_max) throw new Error('the payload is too long')
-    return buffer.toString('utf8', payloadStart, end)
+    if (end - payloadStart > this.bytes_max) return none()
+    this.decoded ??= buffer.toString('utf8', payloadStart, end)
+    return this.decoded
   }
 
-  /** Throws when it is no JSON, or too long. */
+  /** No answer when it is no JSON, or too long. */
   get payload(): unknown {
-    if (this.failed) throw new Error('the payload is no JSON')
+    if (this.failed) return none()
     if (this.parsed === undefined) {
       this.failed = true
-      this.parsed = { value: JSON.parse(this.text) }
+      this.parsed = { value: jsonIn(this.text) }
       this.failed = false
     }
     return this.parsed.value
@@ -92,35 +98,16 @@ export class Facts {
     return this.all.responseTopic ?? ''
   }
 
-  /** Elements of the longest list that an expression can come by. */
-  get longestList(): number {
-    if (this.longest < 0) this.longest = Math.max(this.m.topic.levels, longestIn(this.payloadIfAny))
-    return this.longest
-  }
-
-  private get payloadIfAny(): unknown {
-    try {
-      return this.payload
-    } catch {
-      return undefined
-    }
-  }
-
   private get all(): Properties {
     this.properties ??= propertiesOf(this.m)
     return this.properties
   }
 }
 
-function longestIn(value: unknown): number {
-  let longest = 0
-  // No recursion: a payload may be nested as deep as it is long.
-  const left: unknown[] = [value]
-  while (left.length > 0) {
-    const one = left.pop()
-    if (typeof one !== 'object' || one === null) continue
-    if (Array.isArray(one) && one.length > longest) longest = one.length
-    for (const child of Object.values(one)) if (typeof child === 'object' && child !== null) left.push(child)
+function jsonIn(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return none()
   }
-  return longest
 }

@@ -41,7 +41,7 @@ export function bridge(options: Partial<BridgeOptions> = {}, delayed: Partial<De
       const space = new QueueSpace()
       let clock: DelayedClock | undefined
       const later = new DelayedSpace({ ...defaultDelayedLimits, ...delayed }, (queue, store) => {
-        clock = new DelayedClock(api, queue, store)
+        clock = new DelayedClock(api, queue, store, queues.ordered as OrderedQueues)
       })
       api.share('delayed', later)
       api.serve(QUEUE_LEVEL, space)

@@ -17,6 +17,7 @@ import { propertiesOf } from '../../broker/properties.js'
 import type { Space } from '../../broker/spaces.js'
 import { DELAY_MS_MAX, KEY_BYTES_MAX, PRIORITY_MAX, PRIORITY_MIN } from '../../core/limits.js'
 import type { OutgoingMessage } from '../../queue/ordered-api.js'
+import type { OrderedQueue } from '../../queue/ordered-queue.js'
 import type { OrderedQueues } from '../../queue/ordered-queues.js'
 import type { Store } from '../../store/store.js'
 
@@ -37,8 +38,8 @@ export class QueueSpace implements Space {
 
   publish(m: Inbound): number {
     const { store, mailboxes, ordered } = this
-    const queue = ordered?.get(m.topic.name.slice(QUEUE_LEVEL.length + 1))
-    if (store === undefined || mailboxes === undefined || queue?.kind !== 'pull') return DROPPED
+    const queue = ordered === undefined ? undefined : queueOf(ordered, m.topic.name)
+    if (store === undefined || mailboxes === undefined || queue === undefined) return DROPPED
     const options = optionsOf(m)
     if (options === undefined) return DROPPED
     mailboxes.begin(m)
@@ -47,6 +48,18 @@ export class QueueSpace implements Space {
     // The message that a duplicate repeats may itself be on its way to the disk.
     return outcome === 'dropped_newest' ? ADMITTED : store.journal.openGroup
   }
+}
+
+/** The queue that the topic `$queue/{name}` means, if there is one. */
+function queueOf(ordered: OrderedQueues, topic: string): OrderedQueue | undefined {
+  const queue = ordered.get(topic.slice(QUEUE_LEVEL.length + 1))
+  return queue?.kind === 'pull' ? queue : undefined
+}
+
+/** Would `m` be taken if it were published to `topic`, room aside? True for topics that are no queue's. */
+export function mayEnter(ordered: OrderedQueues, topic: string, m: Inbound): boolean {
+  if (topic !== QUEUE_LEVEL && !topic.startsWith(`${QUEUE_LEVEL}/`)) return true
+  return queueOf(ordered, topic) !== undefined && optionsOf(m) !== undefined
 }
 
 /** Undefined when a property is there whose value cannot be. */

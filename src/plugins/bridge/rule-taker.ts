@@ -2,9 +2,11 @@
 import type { Inbound } from '../../broker/message.js'
 import { Taker } from '../../broker/taker.js'
 import { KEY_BYTES_MAX } from '../../core/limits.js'
+import type { Seldom } from '../../core/seldom.js'
 import type { OutgoingMessage } from '../../queue/ordered-api.js'
 import type { OrderedQueue } from '../../queue/ordered-queue.js'
 import type { MessageView } from '../../store/message.js'
+import { CUT } from './condition.js'
 import type { Refusal, Tally, Totals } from './counts.js'
 import { Plan } from './plan.js'
 import type { Compiled } from './rule.js'
@@ -29,6 +31,7 @@ const PRIORITY_STANDARD = 8
 export interface Bridge {
   readonly targets: Targets
   readonly totals: Totals
+  readonly seldom: Seldom
   /** Bytes of a payload that a condition looks into. */
   readonly max_when_bytes: number
 }
@@ -84,7 +87,7 @@ export class RuleTaker extends Taker {
   }
 
   /** What the condition says; true without one. */
-  private answer(m: Inbound): boolean | undefined {
+  private answer(m: Inbound): boolean | typeof CUT | undefined {
     const { when } = this.compiled
     return when === undefined || when.test(planOf(m).facts(m, this.bridge.max_when_bytes))
   }
@@ -95,9 +98,18 @@ export class RuleTaker extends Taker {
     if (answer === true) return true
     for (const counts of [this.tally, this.bridge.totals]) {
       counts.unmatched++
-      if (answer === undefined) counts.errors++
+      if (answer !== false) counts.errors++
     }
+    if (answer === CUT) this.cut(m)
     return false
+  }
+
+  private cut(m: Inbound): void {
+    this.bridge.totals.cut++
+    this.bridge.seldom.warn(
+      { rule: this.compiled.rule.name, topic: m.topic.name, client: clientOf(m) },
+      'the condition of a bridge rule was given up: there was too much to do for one message',
+    )
   }
 
   /** False when the room that is left belongs to rules that require theirs. */
@@ -133,6 +145,7 @@ export class RuleTaker extends Taker {
     this.tally.refused++
     this.bridge.totals.refused++
     this.bridge.totals.reasons[why]++
+    this.bridge.seldom.warn({ rule: this.compiled.rule.name, why }, 'a bridge rule could not make its copy')
     return false
   }
 }

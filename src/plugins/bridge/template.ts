@@ -6,7 +6,11 @@
  */
 import type { Inbound } from '../../broker/message.js'
 import { AqueductError } from '../../core/errors.js'
+import { KEY_BYTES_MAX } from '../../core/limits.js'
 import { checkQueueName } from '../../queue/attributes.js'
+
+/** Characters after which a text is no name, and no key or tag: a name may have one more than those. */
+const EXPANDED_MAX = KEY_BYTES_MAX + 1
 
 /** What a template may look at. */
 export interface Subject {
@@ -125,6 +129,8 @@ function expanderOf(pieces: readonly Piece[]): (subject: Subject) => string {
       else if (part === 'client') out += client
       else if ('level' in part) out += levels?.[part.level] ?? ''
       else out += levels?.slice(part.from).join('/') ?? ''
+      // Too long for a name, a key or a tag, whatever follows.
+      if (out.length > EXPANDED_MAX) return out
     }
     return out
   }

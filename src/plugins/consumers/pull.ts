@@ -3,9 +3,10 @@
  * last of them.
  */
 import type { Session, SubscriptionOptions } from '../../broker/session.js'
-import type { Space } from '../../broker/spaces.js'
+import type { Meant, Space } from '../../broker/spaces.js'
 import { queueNameValid } from '../../queue/attributes.js'
 import type { OrderedQueues } from '../../queue/ordered-queues.js'
+import { sharedFilter } from '../../topics/names.js'
 import type { AutoBridge } from './auto-bridge.js'
 import { ConsumerGroup, type GroupRules } from './consumer-group.js'
 import type { Distribution } from './distribution.js'
@@ -95,6 +96,13 @@ export class QueueSpace implements Space {
     this.bridge = bridge
   }
 
+  /** With a filter behind it: the queue that is consumed, and what fills it. */
+  meansToSubscribe(filter: string): Meant[] {
+    const { name, rest } = partsOf(filter)
+    if (rest === undefined) return []
+    return [{ name: `$queue/${name}` }, { name: rest, renamed: (inner) => `$queue/${name}/${inner}` }]
+  }
+
   asks(_session: Session, filter: string, options: SubscriptionOptions): number {
     const { name, rest } = partsOf(filter)
     if (!queueNameValid(name)) return refusal('no_such')
@@ -114,12 +122,20 @@ export class QueueSpace implements Space {
   }
 }
 
+const DEAD_SHARE = '$dead/share/'
+
 /** `$dead/session/{client}`, `$dead/queue/{name}`, `$dead/share/{group}/{filter}`: the whole filter is the queue's name. */
 export class DeadSpace implements Space {
   private readonly consumers: PullConsumers
 
   constructor(consumers: PullConsumers) {
     this.consumers = consumers
+  }
+
+  /** The dead letters of a group were published to what it shares. */
+  meansToSubscribe(filter: string): Meant[] {
+    const shared = filter.startsWith(DEAD_SHARE) ? sharedFilter(`$${filter.slice('$dead/'.length)}`) : undefined
+    return shared === undefined ? [] : [{ name: shared.filter }]
   }
 
   asks(_session: Session, filter: string, options: SubscriptionOptions): number {

@@ -7,7 +7,7 @@
 import type { Inbound } from '../../broker/message.js'
 import type { BrokerApi } from '../../broker/plugin.js'
 import type { Session, SubscriptionOptions } from '../../broker/session.js'
-import type { Space } from '../../broker/spaces.js'
+import type { Meant, Space } from '../../broker/spaces.js'
 import { Taker } from '../../broker/taker.js'
 import { sharedFilter } from '../../topics/names.js'
 import { ConsumerGroup, type GroupRules } from './consumer-group.js'
@@ -79,6 +79,12 @@ export class SharedGroups implements Space {
   /** Before the store is closed: what was lent and not handed out goes back. */
   close(): void {
     for (const { consumers } of this.groups.values()) consumers.end()
+  }
+
+  meansToSubscribe(filter: string): Meant[] {
+    const shared = sharedFilter(filter)
+    if (shared === undefined) return []
+    return [{ name: shared.filter, renamed: (inner) => `$share/${shared.group}/${inner}` }]
   }
 
   asks(_session: Session, filter: string, options: SubscriptionOptions): number {
