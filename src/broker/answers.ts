@@ -12,7 +12,7 @@ import type { Transport } from './transport.js'
 export const WAITING_BYTES = 32
 
 export class Answers {
-  /** At most this much is not taken. Compared for each packet; `over` finds out what is true of it. */
+  /** At most this much is not taken. Compared for each packet; from half the bound on `over` finds out what is true of it. */
   held = 0
   /** Written in answer, in two stretches of the output: what was written up to `olderEnd`, and after it. */
   private older = 0
@@ -35,7 +35,7 @@ export class Answers {
     this.newer += bytes
   }
 
-  /** True when `bytesMax` or more are held. Call it when `held` says so: what has left meanwhile is taken off first. */
+  /** True when `bytesMax` or more are held. Call it from half of that on: what has left meanwhile is taken off first. */
   over(bytesMax: number, output: Output, transport: Transport): boolean {
     const left = output.handed - transport.pendingBytes
     if (left >= this.olderEnd) {

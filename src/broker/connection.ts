@@ -175,19 +175,24 @@ export class Connection extends EventEmitter implements TransportHandler, Delive
     return this.answers.held
   }
 
-  get answersMax(): number {
-    return this.state.settings.max_output_bytes
+  get answersLook(): number {
+    return this.state.settings.max_output_bytes / 2
   }
 
-  answersStalled(): void {
-    if (!this.answers.over(this.answersMax, this.output, this.transport)) return
+  lookAtAnswers(): void {
+    const { max_output_bytes } = this.state.settings
+    if (!this.answers.over(max_output_bytes, this.output, this.transport)) return
+    // All of this may be the answers to one read.
+    this.output.flush()
+    if (!this.answers.over(max_output_bytes, this.output, this.transport)) return
     this.suspend(STALLED)
-    this.state.stats.inputStalls++
+    // Else they wait for a commit, which is not the client's doing.
+    if (this.output.stalled) this.state.stats.inputStalls++
   }
 
   /** Reads on when the client took its answers. Not in the middle of what writes them: what is read then leads to more. */
   private readOn(): void {
-    if ((this.input.why & STALLED) === 0 || this.answers.over(this.answersMax / 2, this.output, this.transport)) return
+    if ((this.input.why & STALLED) === 0 || this.answers.over(this.answersLook, this.output, this.transport)) return
     this.heard_ms = this.state.uptime_ms
     setImmediate(() => this.resume(STALLED))
   }

@@ -132,7 +132,7 @@ function handleAck(c: Connection, frame: Frame, buf: Buffer): void {
     // We may have lost what the client still holds; PUBREL lets it go on [MQTT-4.3.3-1].
     if (outcome === 'unknown') c.sendPubrel(packetId, c.version === 5 ? Reason.packet_identifier_not_found : 0)
   }
-  if (c.replay !== null) c.state.replays.wake(c)
+  c.replay?.hasAcked()
   if (outcome === 'wrong') c.fault(Reason.protocol_error, `acknowledgement type ${type} does not fit the message it names`)
   else if (outcome === 'ok' && packet !== null) c.state.hooks.acknowledged(c, packet)
 }

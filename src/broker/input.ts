@@ -16,10 +16,10 @@ interface Reader {
   readonly packetBytesMax: number
   /** What packets have cost so far, over all connections: grows. */
   readonly work: number
-  /** Answers that the client does not take, in bytes at most; stops reading when that is so many. */
+  /** Bytes of answers that the client has not taken, at most; from how many on it must be looked what is true, and reading perhaps be stopped. */
   readonly answersHeld: number
-  readonly answersMax: number
-  answersStalled(): void
+  readonly answersLook: number
+  lookAtAnswers(): void
   /** The packets behind this one wait until others had their turn: `resume` is called then. */
   rest(): void
   packet(frame: Frame, buf: Buffer, packetStart: number): void
@@ -133,7 +133,7 @@ export class Input {
         reader.packet(frame, buf, pos)
         pos = next
         if (reader.work > workMax && pos < end) reader.rest()
-        if (reader.answersHeld >= reader.answersMax && reader.phase !== 'closed') reader.answersStalled()
+        if (reader.answersHeld >= reader.answersLook && reader.phase !== 'closed') reader.lookAtAnswers()
       }
       if (reader.phase === 'closed') return end
     }

@@ -101,6 +101,9 @@ export class RetainedReplay {
   private walked: Batch | null = null
   private walk: TreeWalk<RetainedMessage, Asked> | null = null
   private next: Batch | null = null
+  /** Found, while as much waits for acknowledgements as the client may have. */
+  private postponed: RetainedMessage | null = null
+  private acked = false
   private readonly behind: Behind
 
   constructor(stored: Stored, to: Connection) {
@@ -123,6 +126,12 @@ export class RetainedReplay {
     for (const { filter } of request.all()) this.walked?.delete(filter)
     if (this.next === null) this.next = request
     else this.next.addAll(request)
+  }
+
+  /** The client has acknowledged something. */
+  hasAcked(): void {
+    this.acked = true
+    this.to.state.replays.wake(this.to)
   }
 
   /** UNSUBSCRIBE: nothing more of it [MQTT-3.10.4-2]. What waits behind it leaves before UNSUBACK. */
@@ -175,20 +184,24 @@ export class RetainedReplay {
   private step(to: Connection, budget: Budget): 'more' | 'waits' | undefined {
     const { walk, walked } = this
     if (walk === null || walked === null) return undefined
-    while (!walk.done && !walked.empty) {
+    while (!walked.empty && (!walk.done || this.postponed !== null)) {
       if (!to.writable) return 'waits'
       if (budget.left <= 0) return 'more'
-      const leaf = walk.next(budget)
-      // One at least, each time that the client has acknowledged any: live messages alone must not keep the window full.
-      if (leaf !== undefined && this.offer(to, leaf.value, walked, budget) > 0 && isFull(to)) return 'waits'
+      const kept = this.postponed ?? walk.next(budget)?.value
+      this.postponed = null
+      if (kept !== undefined && !this.offer(to, kept, walked, budget)) {
+        this.postponed = kept
+        return 'waits'
+      }
     }
+    this.postponed = null
     this.walk = null
     this.walked = null
     return undefined
   }
 
-  /** Sends the message if any filter of the walk matches it that was there before it. Returns the QoS. */
-  private offer(to: Connection, kept: RetainedMessage, walked: Batch, budget: Budget): number {
+  /** Sends the message if any filter of the walk matches it that was there before it. False when it must be tried again after an acknowledgement. */
+  private offer(to: Connection, kept: RetainedMessage, walked: Batch, budget: Budget): boolean {
     budget.left -= collect(walked.filters, kept.topic, found) >>> 2
     let granted = -1
     const identifiers: number[] = []
@@ -198,12 +211,17 @@ export class RetainedReplay {
       if (asked.identifier !== undefined) identifiers.push(asked.identifier)
     }
     found.length = 0
-    if (granted < 0) return 0
+    if (granted < 0) return true
+    const qos = kept.qos < granted ? kept.qos : granted
+    if (qos > 0 && isFull(to)) {
+      // One, each time that the client has acknowledged any: live messages alone must not keep the window full.
+      if (!this.acked) return false
+      this.acked = false
+    }
     budget.left -= kept.view === null ? READ_PLACES : SEND_PLACES
     const view = this.stored.retained.read(kept)
     const { session } = to
-    if (view === undefined || session === null) return 0
-    const qos = kept.qos < granted ? kept.qos : granted
+    if (view === undefined || session === null) return true
     let at = 0
     do {
       const extra = writeIdentifiers(identifiers.slice(at, at + IDENTIFIERS_PER_COPY))
@@ -211,7 +229,7 @@ export class RetainedReplay {
       if (qos === 0) to.sendRetainedQos0(view, extra)
       else this.append(session, view, qos, extra)
     } while (at < identifiers.length)
-    return qos
+    return true
   }
 
   private append(session: Session, view: MessageView, qos: number, extra: Buffer | undefined): void {
