@@ -142,16 +142,47 @@ describe('TopicTable', () => {
     expect(t.internName('0')).not.toBe(first)
   })
 
-  it('forgets at bytes_max, names and charges counted', () => {
+  it('forgets at bytes_max, names and routes counted', () => {
     const t = table({ bytes_max: 160_000 })
     t.internName('x'.repeat(40_000))
     expect(t.forgotten).toBe(0)
-    const long = t.internName('y'.repeat(40_000))
+    const long = t.internName('y'.repeat(40_000)) as Topic
     expect([t.size, t.forgotten]).toEqual([1, 1])
-    t.charge(30_000)
+    t.hang(long, 'first', 1, 30_000)
     expect(t.internName('y'.repeat(40_000))).toBe(long)
-    t.charge(20_000)
-    expect([t.size, t.forgotten]).toEqual([0, 2])
+    // In place of the one before, not beside it.
+    for (let version = 2; version < 100; version++) t.hang(long, 'again', version, 30_000)
+    expect([t.size, t.forgotten]).toEqual([1, 1])
+    t.hang(long, 'last', 100, 50_000)
+    expect([t.size, t.forgotten, t.heldBytes]).toEqual([0, 2, 0])
+    expect(long.route).toBeUndefined()
+  })
+
+  it('counts nothing for a topic that it forgot, and finds the one that has its name now', () => {
+    const t = table({ topics_max: 2 })
+    const old = t.internName('a') as Topic
+    t.hang(old, 'route', 1, 1_000)
+    t.internName('b')
+    t.internName('c')
+    const held = t.heldBytes
+    t.hang(old, 'route', 2, 5_000)
+    expect(t.heldBytes).toBe(held)
+    const now = t.current(old)
+    expect(now).not.toBe(old)
+    expect([now?.name, t.internName('a')]).toEqual(['a', now])
+    expect(t.current(now as Topic)).toBe(now)
+  })
+
+  it('takes off routes of other versions, and what they were charged with', () => {
+    const t = table()
+    const [a, b] = ['a', 'b'].map((name) => t.internName(name) as Topic)
+    const held = t.heldBytes
+    t.hang(a, 'stale', 1, 700)
+    t.hang(b, 'good', 2, 50)
+    t.dropRoutes(2)
+    expect([a?.route, b?.route, t.heldBytes]).toEqual([undefined, 'good', held + 50])
+    t.hang(a, 'new', 2, 10)
+    expect(t.heldBytes).toBe(held + 60)
   })
 
   it('finds every one of many thousands, and searches for none for long', () => {

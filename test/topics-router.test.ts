@@ -11,7 +11,7 @@ const subscribers: Sub[] = Array.from({ length: 40 }, (_, id) => ({ id }))
 
 /** Options are lists, joined by the merge, so that a test sees who was merged and in which order. */
 const joinLists = (a: readonly string[], b: readonly string[]): readonly string[] => [...a, ...b]
-const table = (): Router<Sub, readonly string[]> => new Router(joinLists)
+const table = (): Router<Sub, readonly string[]> => new Router((lists) => [lists.flat()])
 const ids = (found: { subscriber: Sub }[]): number[] => found.map((m) => m.subscriber.id)
 
 /** The same table as a flat list: what every command must answer. */

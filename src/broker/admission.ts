@@ -32,6 +32,8 @@ export function admit(state: BrokerState, stored: Stored, m: Inbound): number {
     if (space?.publish !== undefined) return toSpace(state, stored, m, space)
   }
   const route = state.routes.of(m.topic)
+  state.work += route.cost + state.routes.matched
+  state.routes.matched = 0
   const { store } = stored
   const takers = route.takers.length
   m.reached = route.sessions.length + takers + route.listeners.length > 0
@@ -114,13 +116,15 @@ function toSessions(stored: Stored, m: Inbound, route: Route, durable: boolean):
       if (connection !== null) connection.sendQos0(m, option.retainAsPublished && m.retain, extra)
       continue
     }
+    const flags = option.retainAsPublished && m.retain ? qos | FLAG_RETAIN : qos
+    const waiting = session.durable ? null : (session.connection?.replay ?? null)
+    if (waiting?.keeps(m, m, flags, qos === 2 && (waits || (begun && mailboxes.durable)), extra) === true) continue
     if (!begun) {
       begun = true
       // What is kept has room for a packet identifier; what only passes through keeps the shape it came in.
       if (m.gap !== ROOM_BYTES) withRoom(m)
       mailboxes.begin(m)
     }
-    const flags = option.retainAsPublished && m.retain ? qos | FLAG_RETAIN : qos
     mailboxes.append(session.mailbox, flags, qos === 2 && (waits || mailboxes.durable), extra)
   }
   return begun && mailboxes.durable

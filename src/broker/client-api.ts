@@ -4,7 +4,7 @@ import type { Connection } from './connection.js'
 import { type GivenProperties, givenProperties, type HookProperties } from './five/hook-properties.js'
 import { viewOf } from './message.js'
 import { FLAG_RETAIN } from './ports.js'
-import { type AskedSubscription, answered, applySubscriptions } from './subscribing.js'
+import { type AskedSubscription, answered, Subscriptions } from './subscribing.js'
 
 export interface ClientPacket {
   topic: string
@@ -65,10 +65,13 @@ export function clientSubscribe(c: Connection, request: unknown, done: Done): vo
   c.state.hooks.authorizeSubscribe(c, asked, (error, allowed) => {
     if (error !== null) return finish(done, error)
     if (c.session !== session) return finish(done, new Error('the client is not connected'))
-    const { codes, replay, rows } = applySubscriptions(c, stored, session, allowed)
+    const made = new Subscriptions(c, stored, session, allowed)
+    made.apply()
+    const { codes, replay } = made
+    if (replay !== null) c.expectReplay(stored, replay)
     c.startReplay(replay)
-    c.state.hooks.subscribed(c, answered(asked, codes))
-    if (rows)
+    c.state.hooks.subscribed(c, () => answered(asked, codes))
+    if (made.rows)
       stored.store.journal.flush().then(
         () => finish(done),
         (error: Error) => finish(done, error),

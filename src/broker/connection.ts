@@ -6,6 +6,7 @@
  *
  * Always true:
  * - packets are handled one after another (`input`); while one waits for a hook, those behind it wait and the socket is not read;
+ * - a client that does not take its answers is not read: what it has not taken is at most `max_output_bytes`, and what one packet leads to;
  * - acknowledgements leave in the order of what they answer: one that is ready early waits in the last open group before it (`answer`);
  * - no byte of a read buffer is referred to after `data` returns;
  * - a packet too large is refused by its declared length, before any of its body is kept.
@@ -16,19 +17,20 @@ import { PINGRESP, PUBREL, Reason } from '../mqtt/constants.js'
 import type { Frame } from '../mqtt/frame.js'
 import type { MessageView } from '../store/message.js'
 import type { Waiter } from '../store/waiter.js'
+import { Answers, WAITING_BYTES } from './answers.js'
 import { type Authentication, abandonAuth } from './authenticating.js'
 import { type ClientPacket, clientPublish, clientSubscribe, clientUnsubscribe } from './client-api.js'
 import { handlePacket } from './dispatch.js'
 import { sendCopy5, sendInbound5 } from './five/copies.js'
 import { farewell } from './five/farewell.js'
 import type { Peer } from './five/peer.js'
-import { Input } from './input.js'
+import { Input, RESTS, STALLED, WAITS } from './input.js'
 import type { Inbound } from './message.js'
 import { Output } from './output.js'
 import { type Deliverer, FLAG_QOS, FLAG_RETAIN } from './ports.js'
-import type { RetainedReplay } from './replay.js'
+import { type ReplayRequest, RetainedReplay } from './replay.js'
 import type { Session } from './session.js'
-import type { BrokerState } from './state.js'
+import type { BrokerState, Stored } from './state.js'
 import type { Transport, TransportHandler } from './transport.js'
 import type { Will } from './wills.js'
 import { writePublish, writePublishQos0 } from './writing.js'
@@ -36,7 +38,10 @@ import { writePublish, writePublishQos0 } from './writing.js'
 export type Phase = 'waiting' | 'connecting' | 'connected' | 'closed'
 
 /** An answer that is more than a packet identifier, while it waits for its commit: run when its turn has come. */
-type Deferred = () => void
+interface Deferred {
+  readonly run: () => void
+  readonly bytes: number
+}
 /** Token of a deferred answer; other tokens are reason code · 2²⁰ + packet type · 2¹⁶ + packet identifier. */
 const DEFERRED = 0x3fff0000
 
@@ -79,8 +84,10 @@ export class Connection extends EventEmitter implements TransportHandler, Delive
   /** The last commit group that an answer of this connection waits for. */
   private lastGroup = 0
   private deferred: Deferred[] | null = null
-  private replay: RetainedReplay | null = null
+  /** Null unless retained messages of a new subscription are still to come. */
+  replay: RetainedReplay | null = null
   readonly input = new Input(this)
+  private readonly answers = new Answers()
   private marked = false
 
   constructor(state: BrokerState, transport: Transport, broker: unknown) {
@@ -148,13 +155,48 @@ export class Connection extends EventEmitter implements TransportHandler, Delive
   }
 
   /** Input waits from here on: a hook or a commit must answer first. */
-  suspend(): void {
-    if (this.input.suspend()) this.transport.pause()
+  suspend(reason = WAITS): void {
+    if (this.input.suspend(reason)) this.transport.pause()
   }
 
-  /** Goes on with what waited. May be called at any time, also when the connection is gone. */
-  resume(): void {
-    if (this.phase !== 'closed' && this.input.resume()) this.transport.resume()
+  /** Goes on with what waited for this reason. May be called at any time, also when the connection is gone. */
+  resume(reason = WAITS): void {
+    if (this.phase !== 'closed' && this.input.resume(reason)) this.transport.resume()
+  }
+
+  get work(): number {
+    return this.state.work
+  }
+
+  rest(): void {
+    this.suspend(RESTS)
+    setImmediate(() => this.resume(RESTS))
+  }
+
+  get answersHeld(): number {
+    return this.answers.held
+  }
+
+  get answersLook(): number {
+    return this.state.settings.max_output_bytes / 2
+  }
+
+  lookAtAnswers(): void {
+    const { max_output_bytes } = this.state.settings
+    if (!this.answers.over(max_output_bytes, this.output, this.transport)) return
+    // All of this may be the answers to one read.
+    this.output.flush()
+    if (!this.answers.over(max_output_bytes, this.output, this.transport)) return
+    this.suspend(STALLED)
+    // Else they wait for a commit, which is not the client's doing.
+    if (this.output.stalled) this.state.stats.inputStalls++
+  }
+
+  /** Reads on when the client took its answers. Not in the middle of what writes them: what is read then leads to more. */
+  private readOn(): void {
+    if ((this.input.why & STALLED) === 0 || this.answers.over(this.answersLook, this.output, this.transport)) return
+    this.heard_ms = this.state.uptime_ms
+    setImmediate(() => this.resume(STALLED))
   }
 
   /* ---- answers ---- */
@@ -169,25 +211,35 @@ export class Connection extends EventEmitter implements TransportHandler, Delive
     const journal = stored.store.journal
     const due = group > this.lastGroup ? group : this.lastGroup
     if (due <= journal.committedGroup) {
-      this.committed(token)
+      this.give(token)
       return
     }
     this.lastGroup = due
+    this.answers.waits(WAITING_BYTES)
     journal.wait(this, token, due)
   }
 
-  /** The same for an answer that needs more than an identifier. */
-  answerWith(run: Deferred, group: number): void {
+  /** The same for an answer that needs more than an identifier. `bytes`: what it holds until then. */
+  answerWith(run: () => void, group: number, bytes = 0): void {
     if (this.deferred === null) this.deferred = []
-    this.deferred.push(run)
+    this.deferred.push({ run, bytes })
+    this.answers.waits(bytes)
     this.answer(DEFERRED, group)
   }
 
+  /** The commit that an answer waited for. */
   committed(token: number): void {
+    this.answers.came(WAITING_BYTES)
+    this.give(token)
+  }
+
+  private give(token: number): void {
     if (this.phase === 'closed') return
     if (token >= DEFERRED) {
-      const run = this.deferred?.shift()
-      if (run !== undefined) run()
+      const deferred = this.deferred?.shift()
+      if (deferred === undefined) return
+      this.answers.came(deferred.bytes)
+      deferred.run()
       return
     }
     const out = this.output.reserve(5)
@@ -198,12 +250,15 @@ export class Connection extends EventEmitter implements TransportHandler, Delive
     if (type === PINGRESP) {
       out[at] = 0
       this.output.advance(2)
+      this.answers.wrote(2)
     } else {
       out[at++] = reason === 0 ? 2 : 3
       out[at++] = (token >>> 8) & 0xff
       out[at++] = token & 0xff
       if (reason !== 0) out[at] = reason
-      this.output.advance(reason === 0 ? 4 : 5)
+      const bytes = reason === 0 ? 4 : 5
+      this.output.advance(bytes)
+      this.answers.wrote(bytes)
       this.peer?.answered(type, reason)
     }
     this.wrote()
@@ -222,6 +277,7 @@ export class Connection extends EventEmitter implements TransportHandler, Delive
       return
     }
     this.output.put(packet)
+    this.answers.wrote(packet.length)
     this.wrote()
   }
 
@@ -234,26 +290,33 @@ export class Connection extends EventEmitter implements TransportHandler, Delive
   /** Writes out what has collected. */
   flush(): void {
     this.marked = false
-    if (this.phase !== 'closed') this.output.flush()
-  }
-
-  drained(): void {
-    this.output.stalled = false
-    if (this.phase !== 'connected') return
-    this.more()
-    this.flush()
+    if (this.phase === 'closed') return
+    this.output.flush()
+    if (this.input.why !== 0) this.readOn()
   }
 
   /** There is room again: retained messages that wait for it first, then the mailbox. */
-  private more(): void {
-    if (this.replay?.run(this) === true) this.replay = null
-    this.session?.mailboxIfAny?.pump()
+  drained(): void {
+    if (this.phase === 'closed') return
+    this.output.drained()
+    if (this.phase === 'connected') {
+      if (this.replay !== null) this.state.replays.wake(this)
+      this.session?.mailboxIfAny?.pump()
+    }
+    this.flush()
   }
 
-  /** Sends the retained messages of a new subscription, as fast as the socket takes them. */
-  startReplay(replay: RetainedReplay): void {
-    if (this.replay !== null) this.replay.append(replay)
-    else if (!replay.run(this)) this.replay = replay
+  /** Subscriptions with retained messages are in force. */
+  expectReplay(stored: Stored, request: ReplayRequest): void {
+    this.replay ??= new RetainedReplay(stored, this)
+    this.replay.expect(request)
+  }
+
+  /** Their SUBACK is out: the retained messages follow, as fast as the client takes them. */
+  startReplay(request: ReplayRequest | null): void {
+    if (request === null || this.replay === null) return
+    this.replay.answered(request)
+    this.state.replays.start(this)
   }
 
   /* ---- delivery ---- */
@@ -269,8 +332,8 @@ export class Connection extends EventEmitter implements TransportHandler, Delive
     // Asked for each message: the usual answer comes without asking the socket.
     if (!output.stalled && output.bytes < max_output_bytes) return true
     if (output.bytes + transport.pendingBytes < max_output_bytes) return true
-    if (output.bytes > 0 && transport.pendingBytes < max_output_bytes) output.flush()
-    return transport.pendingBytes < max_output_bytes
+    if (output.bytes > 0 && !output.stalled) output.flush()
+    return output.bytes + transport.pendingBytes < max_output_bytes
   }
 
   get resendsLive(): boolean {
@@ -280,6 +343,7 @@ export class Connection extends EventEmitter implements TransportHandler, Delive
   /** One copy at QoS 0; dropped and counted when the socket is too slow. */
   sendQos0(m: Inbound, retain: boolean, extra: Buffer | undefined): void {
     if (this.phase !== 'connected') return
+    if (this.replay !== null && this.keepsBehind(m, retain, extra)) return
     if (!this.writable) {
       this.state.stats.droppedQos0++
       return
@@ -298,13 +362,21 @@ export class Connection extends EventEmitter implements TransportHandler, Delive
     this.wrote()
   }
 
+  /** True when a copy at QoS 0 waits behind retained messages, or a hook keeps it from the client. */
+  private keepsBehind(m: Inbound, retain: boolean, extra: Buffer | undefined): boolean {
+    const allowed = this.state.hooks.gatesForward ? this.state.hooks.forward(this, m, 0, retain) : m
+    if (allowed === null) return true
+    return this.replay?.keeps(m, allowed, retain ? FLAG_RETAIN : 0, false, extra) === true
+  }
+
   /** A retained copy at QoS 0 from a view with room for an identifier. */
-  sendStoredQos0(view: MessageView, extra: Buffer | undefined): void {
+  sendRetainedQos0(view: MessageView, extra: Buffer | undefined): void {
     const allowed = this.state.hooks.gatesForward ? this.state.hooks.forward(this, view, 0, true) : view
     if (allowed !== null) this.writeQos0(allowed, true, extra)
   }
 
-  private writeQos0(view: MessageView, retain: boolean, extra: Buffer | undefined): void {
+  /** A copy from a view with room for an identifier, which the hooks have seen. */
+  writeQos0(view: MessageView, retain: boolean, extra: Buffer | undefined): void {
     if (this.peer === null) writePublish(this.output, view, retain ? FLAG_RETAIN : 0, 0, false)
     else if (!sendCopy5(this, this.peer, view, retain ? 0x31 : 0x30, 0, extra)) return
     this.state.stats.sent[0]++
@@ -324,7 +396,7 @@ export class Connection extends EventEmitter implements TransportHandler, Delive
   }
 
   sendPubrel(packetId: number, reason = 0): void {
-    this.committed((reason << 20) | (PUBREL << 16) | packetId)
+    this.give((reason << 20) | (PUBREL << 16) | packetId)
   }
 
   /* ---- end ---- */
@@ -384,7 +456,7 @@ export class Connection extends EventEmitter implements TransportHandler, Delive
   finish(error: Error | undefined): void {
     if (this.phase === 'closed') return
     const was = this.phase
-    this.flush()
+    this.output.flush(true)
     this.phase = 'closed'
     this.connected = false
     this.connecting = false
@@ -394,7 +466,7 @@ export class Connection extends EventEmitter implements TransportHandler, Delive
     this.input.close()
     if (this.auth !== null) abandonAuth(this, this.auth)
     this.deferred = null
-    this.replay = null
+    if (this.replay !== null) this.state.replays.end(this)
     const session = this.session
     const will = this.lastWill
     this.lastWill = null

@@ -29,6 +29,9 @@ import { type AckOutcome, FLAG_QOS, FLAG_RETAIN } from './ports.js'
 import { handlePublish, handlePubrel } from './publishing.js'
 import { handleSubscribe, handleUnsubscribe } from './subscribing.js'
 
+/** What any packet costs, in the unit of `BrokerState.work`. */
+const PACKET_WORK = 4
+
 /** Handles the packet that `frame` describes; `packetStart` is where its fixed header begins in `buf`. */
 export function handlePacket(c: Connection, frame: Frame, buf: Buffer, packetStart: number): void {
   if (c.phase !== 'connected') {
@@ -38,6 +41,7 @@ export function handlePacket(c: Connection, frame: Frame, buf: Buffer, packetSta
     else c.fault(Reason.protocol_error, 'the first packet is not CONNECT')
     return
   }
+  c.state.work += PACKET_WORK
   switch (frame.type) {
     case PUBLISH:
       handlePublish(c, buf, frame, packetStart)
@@ -128,6 +132,7 @@ function handleAck(c: Connection, frame: Frame, buf: Buffer): void {
     // We may have lost what the client still holds; PUBREL lets it go on [MQTT-4.3.3-1].
     if (outcome === 'unknown') c.sendPubrel(packetId, c.version === 5 ? Reason.packet_identifier_not_found : 0)
   }
+  c.replay?.hasAcked()
   if (outcome === 'wrong') c.fault(Reason.protocol_error, `acknowledgement type ${type} does not fit the message it names`)
   else if (outcome === 'ok' && packet !== null) c.state.hooks.acknowledged(c, packet)
 }

@@ -325,9 +325,10 @@ export class Hooks {
     c.emit('connected')
   }
 
-  subscribed(c: Connection, subscriptions: object[]): void {
-    this.aedes.emit('subscribe', subscriptions, c)
-    this.notice('new/subscribes', () => Buffer.from(JSON.stringify({ clientId: c.id, subs: subscriptions })))
+  /** `subscriptions` makes the list for who wants it: of a packet with a great many it is long. */
+  subscribed(c: Connection, subscriptions: () => object[]): void {
+    if (this.listens('subscribe')) this.aedes.emit('subscribe', subscriptions(), c)
+    this.notice('new/subscribes', () => Buffer.from(JSON.stringify({ clientId: c.id, subs: subscriptions() })))
   }
 
   unsubscribed(c: Connection, filters: string[]): void {

@@ -1,8 +1,9 @@
 /**
- * From bytes to packets: finds packet borders, keeps what is incomplete, and stops while a packet waits for a hook or a commit.
+ * From bytes to packets: finds packet borders, keeps what is incomplete, and stops while a packet waits for a hook or a commit, while the client
+ * does not take its answers, and when others must get their turn.
  *
  * Always true: a packet too large is refused by its declared length, before any of its body is kept; `backlog` holds only bytes that
- * were not handed out yet.
+ * were not handed out yet; it stops for several reasons at once and goes on when the last of them has ended.
  */
 import { Reason } from '../mqtt/constants.js'
 import { Frame, readFrame } from '../mqtt/frame.js'
@@ -13,6 +14,14 @@ interface Reader {
   readonly phase: string
   readonly version: number | null
   readonly packetBytesMax: number
+  /** What packets have cost so far, over all connections: grows. */
+  readonly work: number
+  /** Bytes of answers that the client has not taken, at most; from how many on it must be looked what is true, and reading perhaps be stopped. */
+  readonly answersHeld: number
+  readonly answersLook: number
+  lookAtAnswers(): void
+  /** The packets behind this one wait until others had their turn: `resume` is called then. */
+  rest(): void
   packet(frame: Frame, buf: Buffer, packetStart: number): void
   readDone(): void
   fault(reason: number, text: string): void
@@ -20,9 +29,21 @@ interface Reader {
 
 const frame = new Frame()
 
+/** Why nothing is handed out. Several may hold at once. */
+export const WAITS = 1
+/** The client does not take its answers. */
+export const STALLED = 2
+/** Others have their turn. */
+export const RESTS = 4
+/** What has begun is not at its end: a SUBSCRIBE of a great many filters. */
+export const WORKS = 8
+
+/** What the packets of one turn of one connection may cost, in the unit of `BrokerState.work`: about ten milliseconds. */
+export const WORK_PER_TURN = 65_536
+
 export class Input {
-  /** True while packets wait and the socket should not be read. */
-  suspended = false
+  /** Why packets wait and the socket is not read; 0: they do not. */
+  why = 0
   /** True while packets of one read are being handled: what they lead to is written when all are. */
   reading = false
   private backlog: Backlog | null = null
@@ -51,17 +72,22 @@ export class Input {
     }
   }
 
-  /** True when this changed something. */
-  suspend(): boolean {
-    const changed = !this.suspended
-    this.suspended = true
+  get suspended(): boolean {
+    return this.why !== 0
+  }
+
+  /** True when the socket is not to be read from now on. */
+  suspend(reason: number): boolean {
+    const changed = this.why === 0
+    this.why |= reason
     return changed
   }
 
-  /** Goes on with what waited. True when the socket is to be read again. */
-  resume(): boolean {
-    if (!this.suspended) return false
-    this.suspended = false
+  /** `reason` has ended: goes on with what waited, unless there is another. True when the socket is to be read again. */
+  resume(reason: number): boolean {
+    if ((this.why & reason) === 0) return false
+    this.why &= ~reason
+    if (this.suspended) return false
     // Answered at once, in the middle of `parse`: that loop goes on by itself.
     if (this.reading) return true
     this.reading = true
@@ -94,8 +120,9 @@ export class Input {
   /** Hands out the whole packets in `buf`; returns the offset of the first byte that was not used. */
   private parse(buf: Buffer, start: number, end: number): number {
     const { reader } = this
+    const workMax = reader.work + WORK_PER_TURN
     let pos = start
-    while (pos < end && !this.suspended) {
+    while (pos < end && this.why === 0) {
       const found = readFrame(buf, pos, end, reader.version ?? 4, frame)
       if (found === 0) break
       if (found < 0) reader.fault(Reason.malformed_packet, 'malformed fixed header')
@@ -105,6 +132,8 @@ export class Input {
         const next = frame.bodyEnd
         reader.packet(frame, buf, pos)
         pos = next
+        if (reader.work > workMax && pos < end) reader.rest()
+        if (reader.answersHeld >= reader.answersLook && reader.phase !== 'closed') reader.lookAtAnswers()
       }
       if (reader.phase === 'closed') return end
     }

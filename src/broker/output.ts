@@ -3,7 +3,7 @@
  *
  * A connection without output holds no buffer: it borrows a small slab when the first byte comes, moves to a large one when that is
  * not enough, and gives it back when the kernel has taken the bytes. A slab that the kernel did not take whole belongs to the
- * transport until it has drained, and is not reused.
+ * transport until it has drained, and is not reused; until then what comes is kept here, and counted by what it holds.
  */
 import type { Transport } from './transport.js'
 
@@ -53,10 +53,15 @@ export class SlabPool {
 }
 
 export class Output {
-  /** The transport holds bytes that the kernel did not take; it says when they have left, and then this is set back. */
+  /** The transport holds bytes that the kernel did not take; it says when they have left, and then `drained` is called. */
   stalled = false
+  /** Bytes handed to the transport so far. */
+  handed = 0
   private slab: Buffer | null = null
   private length = 0
+  /** Full slabs behind a transport that is stalled, oldest first. */
+  private full: Buffer[] | null = null
+  private fullBytes = 0
   /** A stretch of the read buffer that is to be sent as it came: neighbouring packets make one stretch and one copy. */
   private passed: Buffer | null = null
   private passedFrom = 0
@@ -71,7 +76,7 @@ export class Output {
 
   /** Bytes put here and not written yet. */
   get bytes(): number {
-    return this.length + this.passedTo - this.passedFrom
+    return this.length + this.fullBytes + this.passedTo - this.passedFrom
   }
 
   /** Sends bytes of the read buffer on as they are. They are copied at the latest when `SlabPool.settle` is called. */
@@ -125,17 +130,26 @@ export class Output {
     this.length += bytes.length
   }
 
-  /** Hands everything to the transport in one write. */
-  flush(): void {
+  /**
+   * Hands everything to the transport in one write. While that is stalled the bytes stay here, close together: a transport keeps the whole slab of each
+   * write, however little is in it. `last`: the connection ends, and there is no later.
+   */
+  flush(last = false): void {
     if (this.passed !== null) this.settle()
+    if (this.stalled && !last) return
+    if (this.full !== null) this.writeFull(last)
     const slab = this.slab
-    if (slab === null) return
-    this.pool.sent.bytesSent += this.length
-    const taken = this.length === 0 || this.transport.write(slab.length === this.length ? slab : slab.subarray(0, this.length))
+    if (slab === null || (this.stalled && !last)) return
+    const { length } = this
     this.slab = null
     this.length = 0
-    if (taken) this.pool.give(slab)
-    else this.stalled = true
+    this.write(slab, length)
+  }
+
+  /** All that the transport kept has left. */
+  drained(): void {
+    this.stalled = false
+    this.flush()
   }
 
   /** The connection is gone: what was not written never will be. */
@@ -143,9 +157,32 @@ export class Output {
     this.passed = null
     this.passedFrom = 0
     this.passedTo = 0
+    this.full = null
+    this.fullBytes = 0
     if (this.slab !== null) this.pool.give(this.slab)
     this.slab = null
     this.length = 0
+  }
+
+  private writeFull(last: boolean): void {
+    const { full } = this
+    if (full === null) return
+    let count = 0
+    while (count < full.length && (!this.stalled || last)) {
+      const part = full[count++]
+      this.fullBytes -= part.length
+      this.write(part, part.length)
+    }
+    if (count === full.length) this.full = null
+    else full.splice(0, count)
+  }
+
+  private write(slab: Buffer, length: number): void {
+    this.handed += length
+    this.pool.sent.bytesSent += length
+    const taken = length === 0 || this.transport.write(slab.length === length ? slab : slab.subarray(0, length))
+    if (taken) this.pool.give(slab)
+    else this.stalled = true
   }
 
   private grow(bytes: number): Buffer {
@@ -153,6 +190,7 @@ export class Output {
     const needed = this.length + bytes
     if (old !== null && needed > LARGE_SLAB_BYTES && this.length > 0) {
       this.flush()
+      if (this.slab !== null) this.putAside(this.slab)
       this.slab = this.pool.take(bytes)
       return this.slab
     }
@@ -163,5 +201,21 @@ export class Output {
     }
     this.slab = next
     return next
+  }
+
+  /** The transport is stalled and the slab full. What is put aside is cut to what is in it, so that nothing is held that is not counted. */
+  private putAside(slab: Buffer): void {
+    const { length } = this
+    let part = slab
+    if (length < slab.length) {
+      part = Buffer.allocUnsafeSlow(length)
+      slab.copy(part, 0, 0, length)
+      this.pool.give(slab)
+    }
+    this.full ??= []
+    this.full.push(part)
+    this.fullBytes += length
+    this.slab = null
+    this.length = 0
   }
 }

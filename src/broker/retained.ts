@@ -17,6 +17,8 @@ import type { Journal } from '../store/journal.js'
 import { retainedKey, retained as retainedRows, textOf } from '../store/keys.js'
 import { type MessageView, messageBytes } from '../store/message.js'
 import { TopicTree } from '../topics/tree.js'
+import type { Trie } from '../topics/trie.js'
+import type { TreeWalk } from '../topics/walk.js'
 import { copyOf, type Inbound } from './message.js'
 import { type MessageRecord, readMessageRecord, writeMessageRecord } from './records.js'
 import type { BrokerStats } from './stats.js'
@@ -134,6 +136,11 @@ export class RetainedMessages {
   /** Matching ones, lazily; wildcards never touch a payload. */
   match(filter: string): Iterable<[string, RetainedMessage]> {
     return this.tree.match(filter)
+  }
+
+  /** Those that any of `filters` may match, in steps. */
+  walk<F>(filters: Trie<F>): TreeWalk<RetainedMessage, F> {
+    return this.tree.walk(filters)
   }
 
   /** Takes away what has expired, the earliest first; a great many not in one turn. Nobody waits for that to be stored. */

@@ -18,10 +18,18 @@ export interface Route {
   readonly durable: number
   readonly listeners: Listener[]
   readonly takers: Taker[]
+  /** Copies that a message has by it. */
+  readonly cost: number
 }
 
-/** What one subscriber adds to a route, and a route without any. */
-const ROUTE_BYTES = 32
+/** A route without any subscriber: itself and its lists. A place in a list. Options that overlap. A buffer beside its bytes. */
+const ROUTE_BYTES = 200
+const PLACE_BYTES = 8
+const OPTIONS_BYTES = 160
+const EXTRA_BYTES = 200
+
+/** Subscriptions that may end before routes that still name them are looked for. */
+const ENDS_KEPT = 4_096
 
 const listenerOptions: SubscriptionOptions = { qos: 0, noLocal: false, retainAsPublished: true }
 
@@ -29,6 +37,9 @@ export class Routes {
   readonly topics: TopicTable
   private router = new Router<Subscriber, SubscriptionOptions>(mergeOptions)
   private versionBase = 0
+  private ends = 0
+  /** What the last route that had to be found cost, in the unit of `BrokerState.work`; 0 when that was counted. */
+  matched = 0
   private readonly listeners = new Set<Listener>()
   private readonly takers = new Set<Taker>()
 
@@ -41,7 +52,7 @@ export class Routes {
   }
 
   of(topic: Topic): Route {
-    if (topic.routeVersion === this.version) return topic.route as Route
+    if (topic.routeVersion === this.version && topic.route !== undefined) return topic.route as Route
     return this.find(topic)
   }
 
@@ -50,7 +61,11 @@ export class Routes {
   }
 
   unsubscribe(session: Session, filter: string): void {
-    this.router.remove(filter, session)
+    if (!this.router.remove(filter, session)) return
+    // A route that nobody asks for again would keep a session that is over.
+    if (++this.ends < ENDS_KEPT) return
+    this.ends = 0
+    this.topics.dropRoutes(this.version)
   }
 
   listen(listener: Listener): void {
@@ -111,14 +126,35 @@ export class Routes {
       sessions.push(volatile[i] as Session)
       options.push(volatileOptions[i] as SubscriptionOptions)
     }
-    const route: Route = { sessions, options, extras: extrasOf(options), durable, listeners, takers }
-    // The table is bounded by bytes, too; a route is part of what a topic costs. Only growth is charged: topics are matched again and again.
-    const before = (topic.route as Route | undefined)?.sessions.length ?? -1
-    if (sessions.length > before) this.topics.charge(ROUTE_BYTES * (sessions.length - before))
-    topic.route = route
-    topic.routeVersion = this.version
+    const cost = sessions.length + takers.length + listeners.length
+    // Cut to size: a list that grew has room for more, and there are as many as topics.
+    const route: Route = {
+      sessions: sessions.slice(),
+      options: options.slice(),
+      extras: extrasOf(options),
+      durable,
+      listeners,
+      takers,
+      cost,
+    }
+    this.matched = this.router.looked + cost
+    // The table is bounded by bytes, too; a route is part of what a topic costs.
+    this.topics.hang(topic, route, this.version, bytesOf(route))
     return route
   }
+}
+
+/** What a route holds in memory: of what it shares with the table of subscriptions, the places only. */
+function bytesOf({ sessions, options, extras, listeners, takers }: Route): number {
+  let bytes = ROUTE_BYTES + (listeners.length + takers.length + 2 * sessions.length) * PLACE_BYTES
+  for (const o of options) bytes += optionsBytes(o)
+  if (extras !== null) for (const extra of extras) bytes += PLACE_BYTES + (extra === undefined ? 0 : EXTRA_BYTES + extra.length)
+  return bytes
+}
+
+function optionsBytes({ identifiers, own }: SubscriptionOptions): number {
+  if (identifiers === undefined && own === undefined) return 0
+  return OPTIONS_BYTES + (identifiers?.length ?? 0) * PLACE_BYTES + (own === undefined ? 0 : optionsBytes(own))
 }
 
 function extrasOf(options: readonly SubscriptionOptions[]): (Buffer | undefined)[] | null {

@@ -20,27 +20,61 @@ export interface SubscriptionOptions {
   readonly own?: SubscriptionOptions
 }
 
-/** Overlapping filters deliver once, at the highest QoS that matches [MQTT-3.3.5-1], with every subscription identifier [MQTT-3.3.4-4]. */
-export function mergeOptions(a: SubscriptionOptions, b: SubscriptionOptions): SubscriptionOptions {
-  const identifiers = [...identifiersOf(a), ...identifiersOf(b)]
-  if (identifiers.length === 0 && a.qos >= b.qos && a.noLocal === b.noLocal && a.retainAsPublished === b.retainAsPublished)
-    return a
+/** Subscription identifiers that one PUBLISH carries at most. Filters beyond that bring further copies of the message. */
+export const IDENTIFIERS_PER_COPY = 64
+
+/**
+ * Overlapping filters deliver once, at the highest QoS that matches [MQTT-3.3.5-1], with every subscription identifier [MQTT-3.3.4-4]; where those are too
+ * many for one PUBLISH, in several copies, each with the identifiers of the subscriptions that it is for [MQTT-3.3.4-5]. Linear in the number of filters.
+ */
+export function mergeOptions(all: readonly SubscriptionOptions[]): SubscriptionOptions[] {
+  const named = all.filter(hasIdentifier)
+  if (named.length <= IDENTIFIERS_PER_COPY) return [mergedOf(all)]
+  const copies: SubscriptionOptions[] = []
+  const others = all.filter((o) => !hasIdentifier(o))
+  for (let at = 0; at < named.length; at += IDENTIFIERS_PER_COPY) {
+    const part = named.slice(at, at + IDENTIFIERS_PER_COPY)
+    copies.push(mergedOf(at === 0 ? others.concat(part) : part))
+  }
+  return copies
+}
+
+function hasIdentifier(o: SubscriptionOptions): boolean {
+  return o.identifier !== undefined
+}
+
+function mergedOf(all: readonly SubscriptionOptions[]): SubscriptionOptions {
+  let qos: 0 | 1 | 2 = 0
+  let noLocal = false
+  let retainAsPublished = false
+  let anyOwn = false
+  const identifiers: number[] = []
+  for (const o of all) {
+    if (o.qos > qos) qos = o.qos
+    if (o.noLocal) noLocal = true
+    else anyOwn = true
+    if (o.retainAsPublished) retainAsPublished = true
+    if (o.identifier !== undefined) identifiers.push(o.identifier)
+  }
+  // With No Local on some of the filters only, a subscriber's own messages come by the others.
+  const own = noLocal && anyOwn ? mergedOf(all.filter((o) => !o.noLocal)) : undefined
+  if (identifiers.length === 0 && own === undefined) return plainOptions(qos, noLocal, retainAsPublished)
   return {
-    qos: a.qos >= b.qos ? a.qos : b.qos,
-    noLocal: a.noLocal || b.noLocal,
-    retainAsPublished: a.retainAsPublished || b.retainAsPublished,
+    qos,
+    noLocal,
+    retainAsPublished,
     ...(identifiers.length === 0 ? {} : { identifiers }),
-    ...ownOptions(a, b),
+    ...(own === undefined ? {} : { own }),
   }
 }
 
-/** With No Local on some of the filters only, a subscriber's own messages come by the others. */
-function ownOptions(a: SubscriptionOptions, b: SubscriptionOptions): { own?: SubscriptionOptions } {
-  if (!a.noLocal && !b.noLocal) return {}
-  const ownA = a.noLocal ? a.own : a
-  const ownB = b.noLocal ? b.own : b
-  if (ownA === undefined) return ownB === undefined ? {} : { own: ownB }
-  return { own: ownB === undefined ? ownA : mergeOptions(ownA, ownB) }
+const plain: SubscriptionOptions[] = []
+
+/** Options that say no more than these three: one object for all who have them. */
+export function plainOptions(qos: 0 | 1 | 2, noLocal: boolean, retainAsPublished: boolean): SubscriptionOptions {
+  const at = qos | (noLocal ? 4 : 0) | (retainAsPublished ? 8 : 0)
+  plain[at] ??= { qos, noLocal, retainAsPublished }
+  return plain[at]
 }
 
 export function identifiersOf(o: SubscriptionOptions): readonly number[] {

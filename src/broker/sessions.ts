@@ -326,6 +326,7 @@ export class Sessions {
   unsubscribe(session: Session, filter: string): boolean {
     if (session.filters === null || !session.filters.delete(filter)) return false
     this.unlink(session, filter)
+    session.connection?.replay?.drop(filter)
     if (session.durable) this.journal.del(keys.subscriptionKey(session.id, filter))
     return true
   }

@@ -14,6 +14,7 @@ import type { Hooks } from './hooks.js'
 import { Inbound } from './message.js'
 import { SlabPool } from './output.js'
 import type { Mailboxes } from './ports.js'
+import { Replays } from './replays.js'
 import type { RetainedMessages } from './retained.js'
 import type { Routes } from './routes.js'
 import type { Sessions } from './sessions.js'
@@ -54,6 +55,13 @@ export class BrokerState {
   stored: Stored | null = null
   /** Uptime at the last sweep: good enough for keep alive, and free to read. */
   uptime_ms = 0
+  /**
+   * What clients' packets have cost so far: a unit is about what one copy of a message costs. One connection's packets may cost so much in a turn
+   * (`input.ts`); then others have theirs.
+   */
+  work = 0
+  /** Retained messages on their way to new subscriptions. */
+  readonly replays = new Replays()
 
   private dirty: Connection[] = []
   private spare: Connection[] = []

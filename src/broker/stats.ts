@@ -25,6 +25,8 @@ export class BrokerStats {
   turnedAway = 0
   /** Connections ended because enhanced authentication failed, or was not tried where it must be. */
   authRefused = 0
+  /** How often a connection was not read on because its client did not take its answers. */
+  inputStalls = 0
   takeovers = 0
   keepaliveTimeouts = 0
   connectTimeouts = 0

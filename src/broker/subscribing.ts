@@ -1,14 +1,19 @@
-/** SUBSCRIBE and UNSUBSCRIBE [MQTT-3.8.*, MQTT-3.10.*]: linear in the number of filters, one commit for all of them. */
+/**
+ * SUBSCRIBE and UNSUBSCRIBE [MQTT-3.8.*, MQTT-3.10.*]: linear in the number of filters, one commit for all of them. Those of a packet with a great many are
+ * read and made in several turns: then they may be in several commits, and the answer waits for the last.
+ */
 import { Reason } from '../mqtt/constants.js'
 import { suback, unsuback } from '../mqtt/encode.js'
-import type { Frame } from '../mqtt/frame.js'
-import { readSubscribe, readUnsubscribe, type SubscribePacket, type SubscriptionRequest } from '../mqtt/subscribe.js'
+import { malformed } from '../mqtt/faults.js'
+import { Frame } from '../mqtt/frame.js'
+import type { Properties } from '../mqtt/properties.js'
+import { SubscribeReader, type SubscriptionRequest, UnsubscribeReader } from '../mqtt/subscribe.js'
 import { filterFault, sharedFilter } from '../topics/names.js'
 import type { Connection } from './connection.js'
 import { type HookProperties, seenProperties } from './five/hook-properties.js'
-import { writeIdentifiers } from './five/identifiers.js'
-import { RetainedReplay } from './replay.js'
-import type { Session, SubscriptionOptions } from './session.js'
+import { inTurns } from './in-turns.js'
+import { askFor, type ReplayRequest } from './replay.js'
+import { plainOptions, type Session, type SubscriptionOptions } from './session.js'
 import { isServedOnly } from './spaces.js'
 import type { Stored } from './state.js'
 
@@ -26,31 +31,63 @@ export interface AskedSubscription {
   properties?: HookProperties
 }
 
-export function handleSubscribe(c: Connection, buf: Buffer, frame: Frame): void {
-  const packet = readSubscribe(buf, frame, c.version ?? 4)
-  for (const { filter } of packet.subscriptions) {
-    const wrong = brokenFilter(filter, c.version)
-    if (wrong !== undefined) {
-      c.fault(Reason.malformed_packet, `SUBSCRIBE: ${wrong}`)
+/** Filters of one packet that are read, or made subscriptions, before others have a turn. */
+const READ_PER_TURN = 2_048
+const APPLIED_PER_TURN = 512
+/** What a filter costs, in the unit of `BrokerState.work`. */
+const FILTER_WORK = 32
+/** A packet up to this is read where it lies; of a larger one, which may be read in several turns, a copy. */
+const READ_AT_ONCE_BYTES = 8_192
+/** What an answer that waits for its commit holds besides its codes, roughly. */
+const ANSWER_BYTES = 400
+
+export function handleSubscribe(c: Connection, given: Buffer, at: Frame): void {
+  const { buf, frame } = lasting(given, at)
+  const reader = new SubscribeReader(buf, frame, c.version ?? 4)
+  const { packetId } = reader
+  const identifier = reader.properties?.subscriptionIdentifiers?.[0]
+  const properties = seenOf(reader.properties)
+  const asked: AskedSubscription[] = []
+  const read = (): boolean => {
+    for (let count = 0; count < READ_PER_TURN; count++) {
+      const one = reader.next()
+      if (one === undefined) return true
+      const wrong = brokenFilter(one.filter, c.version)
+      if (wrong !== undefined) throw malformed(`SUBSCRIBE: ${wrong}`)
+      asked.push(c.version === 5 ? asked5(one, properties) : c.bridge ? askedByBridge(one) : asked4(one))
+    }
+    return false
+  }
+  inTurns(c, read, () => {
+    if (!c.state.hooks.gatesSubscribe) {
+      grant(c, packetId, identifier, asked, asked)
       return
     }
-  }
-  const asked = packet.subscriptions.map(c.version === 5 ? asked5 : c.bridge ? askedByBridge : asked4)
-  if (packet.properties !== undefined && Object.keys(packet.properties).length > 0) {
-    const properties = seenProperties(packet.properties)
-    for (const one of asked) one.properties = properties
-  }
-  if (!c.state.hooks.gatesSubscribe) {
-    grant(c, packet, asked, asked)
-    return
-  }
-  c.suspend()
-  c.state.hooks.authorizeSubscribe(c, asked, (error, allowed) => {
-    if (c.phase !== 'connected') return
-    if (error !== null) c.fault(Reason.not_authorised, 'subscription refused by a hook', error)
-    else grant(c, packet, asked, allowed)
-    c.resume()
+    c.suspend()
+    c.state.hooks.authorizeSubscribe(c, asked, (error, allowed) => {
+      if (c.phase !== 'connected') return
+      if (error !== null) c.fault(Reason.not_authorised, 'subscription refused by a hook', error)
+      else grant(c, packetId, identifier, asked, allowed)
+      c.resume()
+    })
   })
+}
+
+/** Bytes that are good for later turns, too, where there may be any. */
+function lasting(buf: Buffer, frame: Frame): { buf: Buffer; frame: Frame } {
+  const { bodyStart, bodyEnd } = frame
+  if (bodyEnd - bodyStart <= READ_AT_ONCE_BYTES) return { buf, frame }
+  const own = new Frame()
+  own.type = frame.type
+  own.flags = frame.flags
+  own.bodyEnd = bodyEnd - bodyStart
+  const copy = Buffer.allocUnsafeSlow(own.bodyEnd)
+  buf.copy(copy, 0, bodyStart, bodyEnd)
+  return { buf: copy, frame: own }
+}
+
+function seenOf(properties: Properties | undefined): HookProperties | undefined {
+  return properties === undefined || Object.keys(properties).length === 0 ? undefined : seenProperties(properties)
 }
 
 /** The options of MQTT 5 are there for its clients only. */
@@ -62,26 +99,33 @@ function askedByBridge(r: SubscriptionRequest): AskedSubscription {
   return { topic: r.filter, qos: r.qos, nl: true, rap: true }
 }
 
-function asked5(r: SubscriptionRequest): AskedSubscription {
-  return { topic: r.filter, qos: r.qos, nl: r.noLocal, rap: r.retainAsPublished, rh: r.retainHandling }
+function asked5(r: SubscriptionRequest, properties: HookProperties | undefined): AskedSubscription {
+  const asked = { topic: r.filter, qos: r.qos, nl: r.noLocal, rap: r.retainAsPublished, rh: r.retainHandling }
+  return properties === undefined ? asked : { ...asked, properties }
 }
 
 function grant(
   c: Connection,
-  { packetId, properties }: SubscribePacket,
+  packetId: number,
+  identifier: number | undefined,
   asked: readonly AskedSubscription[],
   allowed: readonly (AskedSubscription | null)[],
 ): void {
   const stored = c.state.stored
   const session = c.session
   if (stored === null || session === null) return
-  const { codes, replay, rows } = applySubscriptions(c, stored, session, allowed, properties?.subscriptionIdentifiers?.[0])
-  const answer = (): void => {
-    c.send(suback(c.version ?? 4, packetId, codes))
-    c.startReplay(replay)
-  }
-  c.answerWith(answer, rows ? stored.store.journal.openGroup : 0)
-  c.state.hooks.subscribed(c, answered(asked, codes))
+  const applied = new Subscriptions(c, stored, session, allowed, identifier)
+  const apply = (): boolean => applied.apply(APPLIED_PER_TURN)
+  inTurns(c, apply, () => {
+    const { codes, replay, rows } = applied
+    const answer = (): void => {
+      c.send(suback(c.version ?? 4, packetId, codes))
+      c.startReplay(replay)
+    }
+    if (replay !== null) c.expectReplay(stored, replay)
+    c.answerWith(answer, rows ? stored.store.journal.openGroup : 0, ANSWER_BYTES + codes.length * 8)
+    c.state.hooks.subscribed(c, () => answered(asked, codes))
+  })
 }
 
 /** What Aedes tells its listeners: what was asked for, with the QoS that was granted, 128 for none. */
@@ -89,56 +133,95 @@ export function answered(asked: readonly AskedSubscription[], codes: readonly nu
   return asked.map((one, i) => ({ ...one, qos: codes[i] }))
 }
 
-/** Makes the subscriptions; `codes` has one entry for each asked, in order [MQTT-3.9.3-1]. `rows`: something may be stored in the open group. */
-export function applySubscriptions(
-  c: Connection,
-  stored: Stored,
-  session: Session,
-  asked: readonly (AskedSubscription | null)[],
-  identifier?: number,
-): { codes: number[]; replay: RetainedReplay; rows: boolean } {
-  let rows = session.durable
-  const codes: number[] = []
-  const replay = new RetainedReplay(stored)
-  const extra = identifier === undefined ? undefined : writeIdentifiers([identifier])
-  for (const one of asked) {
+/** Makes the subscriptions that one request asks for. */
+export class Subscriptions {
+  /** One for each asked, in order [MQTT-3.9.3-1]. */
+  readonly codes: number[] = []
+  /** Retained messages to send; null: none. */
+  replay: ReplayRequest | null = null
+  /** Something may be stored in the open group. */
+  rows: boolean
+  private readonly c: Connection
+  private readonly stored: Stored
+  private readonly session: Session
+  private readonly asked: readonly (AskedSubscription | null)[]
+  private readonly identifier: number | undefined
+  /** The options of the filter before: mostly those of the next are the same, and then they are one object. */
+  private options: SubscriptionOptions | null = null
+
+  constructor(
+    c: Connection,
+    stored: Stored,
+    session: Session,
+    asked: readonly (AskedSubscription | null)[],
+    identifier?: number,
+  ) {
+    this.c = c
+    this.stored = stored
+    this.session = session
+    this.asked = asked
+    this.identifier = identifier
+    this.rows = session.durable
+  }
+
+  /** Makes `count` more of them; true when all are made. */
+  apply(count = Number.POSITIVE_INFINITY): boolean {
+    const { codes, asked } = this
+    const end = Math.min(asked.length, codes.length + count)
+    this.c.state.work += (end - codes.length) * FILTER_WORK
+    while (codes.length < end) codes.push(this.applyOne(asked[codes.length]))
+    return end === asked.length
+  }
+
+  /** The code for SUBACK. */
+  private applyOne(one: AskedSubscription | null): number {
+    const { c, stored, session, identifier } = this
+    const isFive = c.version === 5
     const refusal = one === null ? Reason.not_authorised : refusalOf(c, one.topic)
-    if (one === null || refusal !== 0) {
-      codes.push(c.version === 5 ? refusal : FAILURE)
-      continue
-    }
-    const options = optionsOf(one, identifier)
+    if (one === null || refusal !== 0) return isFive ? refusal : FAILURE
     const space = c.state.spaces.of(one.topic)
-    const code = space?.asks?.(session, one.topic, options) ?? one.qos
-    codes.push(code > 2 && c.version !== 5 ? FAILURE : code)
-    if (code > 2) continue
-    const isNew = stored.sessions.subscribe(session, one.topic, { ...options, qos: code as 0 | 1 | 2 })
+    const asks = space?.asks
+    const code = asks === undefined ? one.qos : asks.call(space, session, one.topic, this.optionsOf(one, one.qos))
+    if (code > 2) return isFive ? code : FAILURE
+    const options = this.optionsOf(one, code as 0 | 1 | 2)
+    const isNew = stored.sessions.subscribe(session, one.topic, options)
     // Queues and shared groups begin with what comes from now on.
     if (space !== undefined) {
-      rows ||= space.stores === true
-      continue
+      this.rows ||= space.stores === true
+      return code
     }
     const handling = options.retainHandling ?? 0
-    if (handling === 0 || (handling === 1 && isNew)) replay.add(one.topic, one.qos, extra)
+    if (handling === 0 || (handling === 1 && isNew))
+      this.replay = askFor(this.replay, stored.retained, one.topic, one.qos, identifier)
+    return code
   }
-  return { codes, replay, rows }
+
+  /** Retain handling and identifier are kept only where they were given: most subscriptions have neither. */
+  private optionsOf({ nl, rap, rh = 0 }: AskedSubscription, qos: 0 | 1 | 2): SubscriptionOptions {
+    const { identifier, options: last } = this
+    if (rh === 0 && identifier === undefined) return plainOptions(qos, nl === true, rap === true)
+    if (
+      last?.qos === qos &&
+      last.noLocal === (nl === true) &&
+      last.retainAsPublished === (rap === true) &&
+      last.retainHandling === rh
+    )
+      return last
+    this.options = {
+      qos,
+      noLocal: nl === true,
+      retainAsPublished: rap === true,
+      ...(rh === 0 ? {} : { retainHandling: rh }),
+      ...(identifier === undefined ? {} : { identifier }),
+    }
+    return this.options
+  }
 }
 
 /** What ends the connection. Only MQTT 5 says what a broken `$share/…` is: before it that is refused, not a fault. */
 function brokenFilter(filter: string, version: number | null): string | undefined {
   if (version !== 5 && filter.startsWith('$share/')) return undefined
   return filterFault(filter, Number.POSITIVE_INFINITY)
-}
-
-/** Retain handling and identifier are kept only where they were given: most subscriptions have neither. */
-function optionsOf(one: AskedSubscription, identifier: number | undefined): SubscriptionOptions {
-  return {
-    qos: one.qos,
-    noLocal: one.nl === true,
-    retainAsPublished: one.rap === true,
-    ...(one.rh === undefined || one.rh === 0 ? {} : { retainHandling: one.rh }),
-    ...(identifier === undefined ? {} : { identifier }),
-  }
 }
 
 /** Why a valid filter is refused, 0 when it is not: named by a setting, too deep, or of a reserved space that nothing here serves. */
@@ -160,23 +243,38 @@ function innerFilter(filter: string): string {
   return sharedFilter(filter)?.filter ?? filter
 }
 
-export function handleUnsubscribe(c: Connection, buf: Buffer, frame: Frame): void {
-  const packet = readUnsubscribe(buf, frame, c.version ?? 4)
+export function handleUnsubscribe(c: Connection, given: Buffer, at: Frame): void {
+  const { buf, frame } = lasting(given, at)
+  const reader = new UnsubscribeReader(buf, frame, c.version ?? 4)
+  const filters: string[] = []
+  const read = (): boolean => {
+    for (let count = 0; count < READ_PER_TURN; count++) {
+      const filter = reader.next()
+      if (filter === undefined) return true
+      const wrong = brokenFilter(filter, c.version)
+      if (wrong !== undefined) throw malformed(`UNSUBSCRIBE: ${wrong}`)
+      filters.push(filter)
+    }
+    return false
+  }
+  inTurns(c, read, () => end(c, reader.packetId, filters))
+}
+
+function end(c: Connection, packetId: number, filters: string[]): void {
   const stored = c.state.stored
   const session = c.session
   if (stored === null || session === null) return
-  for (const filter of packet.filters) {
-    const wrong = brokenFilter(filter, c.version)
-    if (wrong === undefined) continue
-    c.fault(Reason.malformed_packet, `UNSUBSCRIBE: ${wrong}`)
-    return
+  const codes: number[] = []
+  const apply = (): boolean => {
+    const to = Math.min(filters.length, codes.length + APPLIED_PER_TURN)
+    c.state.work += (to - codes.length) * FILTER_WORK
+    while (codes.length < to)
+      codes.push(stored.sessions.unsubscribe(session, filters[codes.length]) ? Reason.success : Reason.no_subscription_existed)
+    return to === filters.length
   }
-  const codes = packet.filters.map((filter) =>
-    stored.sessions.unsubscribe(session, filter) ? Reason.success : Reason.no_subscription_existed,
-  )
-  c.answerWith(
-    () => c.send(unsuback(c.version ?? 4, packet.packetId, codes)),
-    session.durable ? stored.store.journal.openGroup : 0,
-  )
-  c.state.hooks.unsubscribed(c, packet.filters)
+  inTurns(c, apply, () => {
+    const answer = (): void => c.send(unsuback(c.version ?? 4, packetId, codes))
+    c.answerWith(answer, session.durable ? stored.store.journal.openGroup : 0, ANSWER_BYTES + codes.length * 8)
+    c.state.hooks.unsubscribed(c, filters)
+  })
 }

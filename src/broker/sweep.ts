@@ -5,6 +5,7 @@
 import type { Timer } from '../core/clock.js'
 import { Reason } from '../mqtt/constants.js'
 import { authTimedOut } from './authenticating.js'
+import { STALLED } from './input.js'
 import type { BrokerState, Stored } from './state.js'
 
 /** Grain of keep alive and connect timeout. */
@@ -46,8 +47,9 @@ function sweepConnections(state: BrokerState, retry: boolean): void {
       authTimedOut(c)
     } else if (c.phase === 'connected') {
       // One and a half times what the client promised [MQTT-3.1.2-24], never less: `heard_ms` may be one sweep old. While we do not
-      // read, its silence is ours.
-      if (c.keepalive_s > 0 && silent_ms > c.keepalive_s * 1500 + SWEEP_MS && !c.input.suspended) {
+      // read, its silence is ours, unless it is because the client does not take what we say.
+      if (c.input.why !== 0) c.flush()
+      if (c.keepalive_s > 0 && silent_ms > c.keepalive_s * 1500 + SWEEP_MS && (c.input.why & ~STALLED) === 0) {
         state.stats.keepaliveTimeouts++
         state.hooks.emit('keepaliveTimeout', c)
         c.end(Reason.keep_alive_timeout, new Error('keep alive timeout'))

@@ -34,29 +34,62 @@ export interface UnsubscribePacket {
 }
 
 /**
- * Reads the SUBSCRIBE whose body is all there. Throws a `PacketFault` for identifier 0 [MQTT-2.3.1-1], no filter [MQTT-3.8.3-3], bad
- * UTF-8, QoS 3 or reserved option bits [MQTT-3.8.3-4; version 5: MQTT-3.8.3-5], and in version 5 for retain handling 3 and for
- * No Local on a shared subscription [MQTT 5.0: MQTT-3.8.3-4].
+ * Reads the SUBSCRIBE whose body is all there, one subscription after another: a packet may have hundreds of thousands. Throws a `PacketFault` for
+ * identifier 0 [MQTT-2.3.1-1], no filter [MQTT-3.8.3-3], bad UTF-8, QoS 3 or reserved option bits [MQTT-3.8.3-4; version 5: MQTT-3.8.3-5], and in version 5
+ * for retain handling 3 and for No Local on a shared subscription [MQTT 5.0: MQTT-3.8.3-4].
  */
-export function readSubscribe(buf: Buffer, frame: Frame, version: number): SubscribePacket {
-  const reader = new Reader(buf, frame.bodyStart, frame.bodyEnd)
-  const packetId = readPacketId(reader)
-  const properties = version === 5 ? readPropertyBlock(reader, SUBSCRIBE) : undefined
-  const subscriptions: SubscriptionRequest[] = []
-  while (reader.left > 0) subscriptions.push(readSubscription(reader, version))
-  if (subscriptions.length === 0) throw protocolError('SUBSCRIBE without a filter')
-  return { packetId, subscriptions, properties }
+export class SubscribeReader {
+  readonly packetId: number
+  readonly properties: Properties | undefined
+  private readonly reader: Reader
+  private readonly version: number
+
+  constructor(buf: Buffer, frame: Frame, version: number) {
+    this.reader = new Reader(buf, frame.bodyStart, frame.bodyEnd)
+    this.version = version
+    this.packetId = readPacketId(this.reader)
+    this.properties = version === 5 ? readPropertyBlock(this.reader, SUBSCRIBE) : undefined
+    if (this.reader.left === 0) throw protocolError('SUBSCRIBE without a filter')
+  }
+
+  /** The next subscription, in the order of the packet: SUBACK answers in the same. Undefined behind the last. */
+  next(): SubscriptionRequest | undefined {
+    return this.reader.left > 0 ? readSubscription(this.reader, this.version) : undefined
+  }
 }
 
-/** Reads the UNSUBSCRIBE whose body is all there. Throws a `PacketFault` for identifier 0, no filter [MQTT-3.10.3-2], bad UTF-8. */
+/** The same for UNSUBSCRIBE: identifier 0, no filter [MQTT-3.10.3-2], bad UTF-8. */
+export class UnsubscribeReader {
+  readonly packetId: number
+  readonly properties: Properties | undefined
+  private readonly reader: Reader
+
+  constructor(buf: Buffer, frame: Frame, version: number) {
+    this.reader = new Reader(buf, frame.bodyStart, frame.bodyEnd)
+    this.packetId = readPacketId(this.reader)
+    this.properties = version === 5 ? readPropertyBlock(this.reader, UNSUBSCRIBE) : undefined
+    if (this.reader.left === 0) throw protocolError('UNSUBSCRIBE without a filter')
+  }
+
+  next(): string | undefined {
+    return this.reader.left > 0 ? this.reader.string('topic filter') : undefined
+  }
+}
+
+/** The whole SUBSCRIBE at once. */
+export function readSubscribe(buf: Buffer, frame: Frame, version: number): SubscribePacket {
+  const reader = new SubscribeReader(buf, frame, version)
+  const subscriptions: SubscriptionRequest[] = []
+  for (let one = reader.next(); one !== undefined; one = reader.next()) subscriptions.push(one)
+  return { packetId: reader.packetId, subscriptions, properties: reader.properties }
+}
+
+/** The whole UNSUBSCRIBE at once. */
 export function readUnsubscribe(buf: Buffer, frame: Frame, version: number): UnsubscribePacket {
-  const reader = new Reader(buf, frame.bodyStart, frame.bodyEnd)
-  const packetId = readPacketId(reader)
-  const properties = version === 5 ? readPropertyBlock(reader, UNSUBSCRIBE) : undefined
+  const reader = new UnsubscribeReader(buf, frame, version)
   const filters: string[] = []
-  while (reader.left > 0) filters.push(reader.string('topic filter'))
-  if (filters.length === 0) throw protocolError('UNSUBSCRIBE without a filter')
-  return { packetId, filters, properties }
+  for (let one = reader.next(); one !== undefined; one = reader.next()) filters.push(one)
+  return { packetId: reader.packetId, filters, properties: reader.properties }
 }
 
 function readPacketId(reader: Reader): number {

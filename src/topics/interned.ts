@@ -18,12 +18,15 @@ export class Topic {
   /** What the router matched, valid while `routeVersion` is the router's version. */
   route: unknown = undefined
   routeVersion = -1
-  /** A slot for the keeper of retained messages. */
-  retained: unknown = undefined
+  /** What the route was charged with. */
+  routeBytes = 0
+  /** The life of the table in which it knew this topic: it begins one with each time that it forgets. */
+  readonly life: number
 
-  constructor(name: string, bytes: Buffer, levels: number) {
+  constructor(name: string, bytes: Buffer, levels: number, life = -1) {
     this.name = name
     this.bytes = bytes
+    this.life = life
     this.dollar = bytes[0] === DOLLAR
     this.levels = levels
   }
@@ -34,7 +37,7 @@ export interface TopicTableOptions {
   topics_max: number
   /** Levels that a name may have. */
   levels_max: number
-  /** Bytes remembered, names and what `charge` adds, before all are forgotten. */
+  /** Bytes remembered, names and what `charge` adds, before all are forgotten: in memory, not of UTF-8. */
   bytes_max?: number
   /** Whether bytes `start` ≤ i < `end` are well-formed UTF-8 without surrogates [MQTT-1.5.4-1]. */
   isUtf8(buf: Buffer, start: number, end: number): boolean
@@ -52,6 +55,9 @@ const CAPACITY_MIN = 256
 const WORDS_MIN = 2_048
 /** Places looked at for one hash. Beyond it a topic takes the place of another: colliding names cost a bounded search, not a long one. */
 const PROBES_MAX = 16
+/** Names are kept together in blocks of their own: of the shared pool each would hold on to a piece with who knows what in it. */
+const BLOCK_BYTES = 16_384
+const BLOCK_NAME_BYTES_MAX = 1_024
 const SCRATCH_BYTES = 1_024
 
 export class TopicTable {
@@ -69,6 +75,8 @@ export class TopicTable {
   /** For each topic its length in bytes, then its bytes by four, little-endian, the last word filled up with zeros. */
   private words = new Int32Array(0)
   private used = 1
+  private block: Buffer | null = null
+  private blockUsed = 0
   private count = 0
   private bytes = 0
   private resets = 0
@@ -121,17 +129,42 @@ export class TopicTable {
     return levels > this.options.levels_max
   }
 
+  /** Bytes that count towards the bound now. */
+  get heldBytes(): number {
+    return this.bytes
+  }
+
   /**
-   * Counts `bytes` more towards the table's bound, for what its user hung on a topic (a route to a thousand subscribers is larger
+   * Hangs a route on `topic` and counts `bytes` for it towards the table's bound, in place of the one before (a route to a thousand subscribers is larger
    * than any name). May forget everything.
    */
-  charge(bytes: number): void {
-    this.bytes += bytes
+  hang(topic: Topic, route: unknown, version: number, bytes: number): void {
+    topic.route = route
+    topic.routeVersion = version
+    if (topic.life !== this.resets) return
+    this.bytes += bytes - topic.routeBytes
+    topic.routeBytes = bytes
     if (this.bytes > this.bytes_max) this.forget()
   }
 
-  /** Forgets every topic. Those that are held elsewhere stay usable. */
+  /** Takes off the routes that are not of `version`: they are of no use, and hold on to subscribers that may be gone. */
+  dropRoutes(version: number): void {
+    for (const topic of this.topics) {
+      if (topic === undefined || topic.route === undefined || topic.routeVersion === version) continue
+      topic.route = undefined
+      this.bytes -= topic.routeBytes
+      topic.routeBytes = 0
+    }
+  }
+
+  /** `topic` itself while it is known, else the one that has its name now: for who keeps one for long (`hang`). */
+  current(topic: Topic): Topic | undefined {
+    return topic.life === this.resets ? topic : this.intern(topic.bytes, 0, topic.bytes.length)
+  }
+
+  /** Forgets every topic. Those that are held elsewhere stay usable, without their routes. */
   forget(): void {
+    for (const topic of this.topics) if (topic !== undefined) topic.route = undefined
     this.resets++
     this.empty()
   }
@@ -173,15 +206,26 @@ export class TopicTable {
       else if (b === PLUS || b === HASH || b === 0) return undefined
     }
     if (levels > this.options.levels_max || !this.options.isUtf8(buf, start, end)) return undefined
-    const bytes = Buffer.allocUnsafe(length)
-    buf.copy(bytes, 0, start, end)
-    const topic = new Topic(bytes.toString('utf8'), bytes, levels)
     const cost = length * 3 + TOPIC_BYTES
     if (this.count >= this.options.topics_max || this.bytes + cost > this.bytes_max) this.forget()
+    const bytes = this.room(length)
+    buf.copy(bytes, 0, start, end)
     this.bytes += cost
+    const topic = new Topic(bytes.toString('utf8'), bytes, levels, this.resets)
     if ((this.count + 1) * 2 > this.topics.length) this.grow()
     this.place(topic, hash, this.keepWords(view, start, end))
     return topic
+  }
+
+  private room(length: number): Buffer {
+    if (length > BLOCK_NAME_BYTES_MAX) return Buffer.allocUnsafeSlow(length)
+    if (this.block === null || this.blockUsed + length > this.block.length) {
+      this.block = Buffer.allocUnsafeSlow(BLOCK_BYTES)
+      this.blockUsed = 0
+    }
+    const from = this.blockUsed
+    this.blockUsed += length
+    return this.block.subarray(from, this.blockUsed)
   }
 
   /** Copies the bytes into `words`; returns where. */
@@ -226,6 +270,7 @@ export class TopicTable {
   private empty(): void {
     this.bytes = 0
     this.used = 1
+    this.block = null
     this.words = new Int32Array(WORDS_MIN)
     this.allot(CAPACITY_MIN)
   }

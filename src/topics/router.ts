@@ -6,9 +6,10 @@
  * never disturb each other. Filters without a wildcard live in one hash table, the others in a tree by level: a match costs one
  * look-up and a walk over those branches that the topic's own levels open, whatever the number of subscriptions.
  */
-import { hasWildcard, matchesFrom } from './names.js'
+import { collect } from './matching.js'
+import { hasWildcard } from './names.js'
 import { appendEntries, Entry, entryOf, type Slot, withEntry, withoutEntry } from './slot.js'
-import { Leaf, levelEnd, type Node, Trie } from './trie.js'
+import { Trie } from './trie.js'
 
 /** What one subscriber gets of one topic. */
 export interface Match<S, O> {
@@ -16,25 +17,23 @@ export interface Match<S, O> {
   readonly options: O
 }
 
-/** Above this many entries from several filters, doubles are found with a `Map` instead of by looking back. */
-const LOOK_BACK_MAX = 16
-
 export class Router<S extends object, O> {
-  private readonly merge: (a: O, b: O) => O
+  private readonly merge: (options: O[]) => readonly O[]
   private readonly exact = new Map<string, Slot<S, O>>()
   private readonly wild = new Trie<Slot<S, O>>()
   private changes = 0
   private order = 0
   private count = 0
-  /* The walk's own memory, kept between matches; empty outside one. */
-  private readonly nodes: Node<Slot<S, O>>[] = []
-  private readonly places: number[] = []
+  /* A match's own memory, kept between matches; empty outside one. */
+  private readonly matched: Slot<S, O>[] = []
+  /** Places of the table that the last match looked at: what it cost, beside what it found. */
+  looked = 0
 
   /**
-   * `merge` joins the options of two overlapping filters of one subscriber, the earlier subscription's first. It must not call back
-   * into the table.
+   * `merge` joins the options of overlapping filters of one subscriber (two at least), earlier subscriptions first. It returns one or more: so many
+   * matches the subscriber has. It must not call back into the table.
    */
-  constructor(merge: (a: O, b: O) => O) {
+  constructor(merge: (options: O[]) => readonly O[]) {
     this.merge = merge
   }
 
@@ -96,7 +95,7 @@ export class Router<S extends object, O> {
   }
 
   /**
-   * Everyone who wants `topic`, a valid topic name: one match per subscriber, in order of each one's first subscription that
+   * Everyone who wants `topic`, a valid topic name: one match per subscriber (or as many as `merge` says), in order of each one's first subscription that
    * matches. The array is the caller's own; what is in it never changes.
    */
   match(topic: string): Match<S, O>[] {
@@ -107,80 +106,44 @@ export class Router<S extends object, O> {
       slots++
       appendEntries(slot, found)
     }
-    if (this.wild.size > 0) slots += this.walk(topic, found)
+    this.looked = 1
+    if (this.wild.size > 0) {
+      const { matched } = this
+      this.looked += collect(this.wild, topic, matched)
+      for (let i = 0; i < matched.length; i++) appendEntries(matched[i], found)
+      slots += matched.length
+      matched.length = 0
+    }
     return slots < 2 ? found : this.joined(found)
   }
 
-  /** Collects from the filters with wildcards; returns how many of them matched. */
-  private walk(topic: string, found: Entry<S, O>[]): number {
-    const { nodes, places } = this
-    let slots = 0
-    // Wildcards in the first level do not see names that start with `$` [MQTT-4.7.2-1].
-    let wildcards = topic.charCodeAt(0) !== 0x24
-    nodes.push(this.wild.root)
-    places.push(0)
-    while (nodes.length > 0) {
-      const node = nodes.pop() as Node<Slot<S, O>>
-      const at = places.pop() as number
-      const rest = wildcards ? node.kids.get('#') : undefined
-      if (rest instanceof Leaf) {
-        slots++
-        appendEntries(rest.value, found)
-      }
-      if (at > topic.length) {
-        if (node.end !== undefined) {
-          slots++
-          appendEntries(node.end.value, found)
-        }
-        continue
-      }
-      const stop = levelEnd(topic, at)
-      const plus = wildcards ? node.kids.get('+') : undefined
-      wildcards = true
-      for (let kid = node.kids.get(topic.slice(at, stop)), last = false; ; kid = plus, last = true) {
-        if (kid instanceof Leaf) {
-          if (matchesFrom(kid.key, kid.at, topic, stop + 1)) {
-            slots++
-            appendEntries(kid.value, found)
-          }
-        } else if (kid !== undefined) {
-          nodes.push(kid)
-          places.push(stop + 1)
-        }
-        if (last) break
-      }
-    }
-    return slots
-  }
-
-  /** Entries of several filters, put in order and made one per subscriber. */
+  /** Entries of several filters, made one per subscriber, in order of each one's first. Linear but for putting in order what is left. */
   private joined(found: Entry<S, O>[]): Match<S, O>[] {
+    // What one subscriber has is put in order of subscription by the way in which it is merged.
     found.sort(byOrder)
-    const seen = found.length > LOOK_BACK_MAX ? new Map<S, number>() : undefined
-    let kept = 0
+    const groups = new Map<S, Entry<S, O> | Entry<S, O>[]>()
     for (let i = 0; i < found.length; i++) {
       const entry = found[i]
-      let first = -1
-      if (seen !== undefined) first = seen.get(entry.subscriber) ?? -1
+      const known = groups.get(entry.subscriber)
+      if (known === undefined) groups.set(entry.subscriber, entry)
+      else if (known instanceof Entry) groups.set(entry.subscriber, [known, entry])
+      else known.push(entry)
+    }
+    if (groups.size === found.length) return found
+    const joined: Match<S, O>[] = []
+    for (const group of groups.values()) {
+      if (group instanceof Entry) joined.push(group)
       else {
-        for (let k = 0; k < kept; k++) {
-          if (found[k].subscriber === entry.subscriber) {
-            first = k
-            break
-          }
-        }
-      }
-      if (first >= 0) {
-        const { subscriber, options, order } = found[first]
-        found[first] = new Entry(subscriber, this.merge(options, entry.options), order)
-      } else {
-        seen?.set(entry.subscriber, kept)
-        found[kept++] = entry
+        const { subscriber, order } = group[0]
+        for (const options of this.merge(group.map(optionsOf))) joined.push(new Entry(subscriber, options, order))
       }
     }
-    found.length = kept
-    return found
+    return joined
   }
+}
+
+function optionsOf<O>(entry: { options: O }): O {
+  return entry.options
 }
 
 function byOrder(a: { order: number }, b: { order: number }): number {

@@ -2,6 +2,7 @@
 import { spawnSync } from 'node:child_process'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { startTestApp } from '../support/broker.js'
+import { MqttClient, T } from '../support/mqtt-client.js'
 import { Child, run } from '../support/processes.js'
 
 const missing = spawnSync('mosquitto_pub', ['--help']).error !== undefined
@@ -40,6 +41,25 @@ describe.skipIf(missing)('mosquitto clients', () => {
         expect(await child.has(1)).toEqual([`hello/${version}/${qos} ${qos} grüße`])
         await child.stop()
       }
+    }
+  })
+
+  test('--retained-only --remove-retained clears every topic, though its own clearing comes back to it', async () => {
+    for (const qos of ['0', '1']) {
+      const topics = Array.from({ length: 800 }, (_, n) => `clear${qos}/${n % 7}/${n}`)
+      const publisher = await MqttClient.connect(app.mqttPort, { client_id: 'keeps' })
+      for (const [n, topic] of topics.entries()) publisher.publish(topic, 'x', { qos: 1, id: 1 + n, retain: true })
+      await publisher.expect(T.PUBACK, (p) => p.id === topics.length)
+      await publisher.disconnect()
+      const args = ['-q', qos, '-t', `clear${qos}/#`, '--retained-only', '--remove-retained', '-W', '15', '-F', '%t']
+      const child = new Child('mosquitto_sub', [...at(), ...args])
+      children.push(child)
+      // It waits for what it has seen already, at any broker: it is ended here.
+      await child.has(topics.length)
+      const left = (): number => [...(app.broker.state.stored?.retained.match(`clear${qos}/#`) ?? [])].length
+      while (left() > 0) await new Promise((resolve) => setImmediate(resolve))
+      await child.stop()
+      expect(new Set(child.lines).size).toBe(topics.length)
     }
   })
 

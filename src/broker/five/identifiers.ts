@@ -14,7 +14,8 @@ export function writeIdentifiers(identifiers: readonly number[]): Buffer | undef
   if (identifiers.length === 0) return undefined
   let bytes = IDENTIFIERS_FROM
   for (const one of identifiers) bytes += 1 + varintBytes(one)
-  const extra = Buffer.allocUnsafe(bytes)
+  // Kept for long: not of the shared pool, of which a few bytes hold on to a whole piece.
+  const extra = Buffer.allocUnsafeSlow(bytes)
   extra[0] = EXTRA_IDENTIFIERS
   let at = IDENTIFIERS_FROM
   for (const one of identifiers) {

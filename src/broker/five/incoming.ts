@@ -58,7 +58,8 @@ function resolve(peer: Peer, topics: TopicTable, buf: Buffer, f: PublishFields):
   const alias = scanned.topicAlias
   if (!peer.allowsAlias(alias)) return Reason.topic_alias_invalid
   if (alias > 0 && f.topicStart === f.topicEnd) {
-    incoming.topic = peer.topicOf(alias)
+    const known = peer.topicOf(alias)
+    incoming.topic = known === undefined ? undefined : topics.current(known)
     return incoming.topic === undefined ? Reason.protocol_error : 0
   }
   incoming.topic = topics.intern(buf, f.topicStart, f.topicEnd)
