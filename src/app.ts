@@ -5,6 +5,7 @@
 
 import { mkdir, mkdtemp } from 'node:fs/promises'
 import { join } from 'node:path'
+import { getHeapStatistics } from 'node:v8'
 import { metricsOf } from './app-metrics.js'
 import { scram } from './auth/index.js'
 import { type Aedes, type Broker, createBroker } from './broker/broker.js'
@@ -68,7 +69,7 @@ export async function createAqueduct(o: AqueductOptions = {}): Promise<Aqueduct>
   const broker = await createBroker({
     plugins: o.plugins ?? [durableQueues(), qosRetry(), bridge(), competingConsumers()],
     attachStream: (stream, request, accept) => void acceptStream(stream, request, { accept, closing, log }),
-    settings: o.broker ?? {},
+    settings: withMemory(o.broker ?? {}),
     aedes: o.aedes ?? {},
     log,
   })
@@ -88,6 +89,16 @@ export async function createAqueduct(o: AqueductOptions = {}): Promise<Aqueduct>
     throw error
   }
   return { broker, aedes: broker.aedes as unknown as Aedes, standing, ...operations, consume: consumers.consume, close }
+}
+
+/** Shares of the heap for what a start must hold; what is said by hand stands. The rest is for messages on their way, and for work. */
+function withMemory(given: Partial<BrokerSettings>): Partial<BrokerSettings> {
+  const heap_bytes = getHeapStatistics().heap_size_limit
+  return {
+    ...given,
+    session_memory_bytes: given.session_memory_bytes || Math.floor(heap_bytes / 4),
+    retained_memory_bytes: given.retained_memory_bytes || Math.floor(heap_bytes / 8),
+  }
 }
 
 export interface AppOptions {
@@ -166,6 +177,7 @@ function optionsOf({
   delayed,
   auth,
   share,
+  retained,
 }: Settings): AqueductOptions {
   const limits = { max_messages: session.max_messages, max_bytes: session.max_bytes, overflow: session.overflow }
   return {
@@ -177,7 +189,17 @@ function optionsOf({
       ...(auth.scram_file === null ? [] : [scram({ file: auth.scram_file, required: auth.scram_required })]),
       competingConsumers({ ...share, limits, auto_queues: rules.max_auto_queues > 0 }),
     ],
-    broker: { ...mqtt, session_expiry_s: session.expiry_s },
+    broker: {
+      ...mqtt,
+      session_expiry_s: session.expiry_s,
+      max_sessions: session.max_sessions,
+      max_subscriptions: session.max_subscriptions,
+      max_all_subscriptions: session.max_all_subscriptions,
+      session_memory_bytes: session.max_memory_bytes,
+      retained_memory_bytes: retained.max_memory_bytes,
+      retained_max_messages: retained.max_messages,
+      retained_max_bytes: retained.max_bytes,
+    },
   }
 }
 

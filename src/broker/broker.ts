@@ -172,7 +172,7 @@ async function openOn(
   for (const fn of opening) await fn(store, mailboxes)
   const { routes, spaces, clock, settings, stats } = state
   const { journal, disk } = store
-  const retained = new RetainedMessages({ journal, disk, clock, stats })
+  const retained = new RetainedMessages({ journal, disk, clock, stats, settings })
   const sessions = new Sessions({ journal, mailboxes, routes, spaces, clock, settings, stats })
   const wills = new Wills(state, store, sessions)
   sessions.watcher = wills

@@ -32,7 +32,7 @@ export function handlePublish(c: Connection, buf: Buffer, frame: Frame, packetSt
   if (stored === null) return
   const { qos, packetId } = fields
   if (peer !== null && !isExpected(c, stored, peer, qos, packetId)) return
-  if (qos === 2 && !isFresh(c, packetId)) return
+  if (qos === 2 && !isFresh(c, stored, packetId)) return
   if (topic.dollar && state.spaces.isClosed(topic.name)) {
     state.stats.droppedReserved++
     if (peer !== null) {
@@ -90,7 +90,7 @@ function finishPublish(c: Connection, stored: Stored, qos: number, packetId: num
     if (qos === 0) return
     if (c.peer !== null) reject(c, qos, packetId, group === DROPPED ? Reason.topic_name_invalid : Reason.quota_exceeded)
     // MQTT 3.1.1 has no refusal: closing is the only honest answer, as nothing was stored.
-    else c.fault(Reason.quota_exceeded, 'there is no room for this message')
+    else c.refuse(Reason.quota_exceeded, 'there is no room for this message')
     return
   }
   if (qos === 1 && c.peer !== null && !m.reached) c.answer(NOBODY | packetId, Math.max(group, 0))
@@ -147,7 +147,7 @@ function groupOf(c: Connection, stored: Stored): number {
  * False when a QoS 2 packet is already dealt with: a repeated one is answered again and not published again [MQTT-4.3.3-2], one too
  * many closes.
  */
-function isFresh(c: Connection, packetId: number): boolean {
+function isFresh(c: Connection, stored: Stored, packetId: number): boolean {
   const inbound = (c.session as Session).inbound
   if (inbound === null) return true
   if (inbound.has(packetId)) {
@@ -155,7 +155,13 @@ function isFresh(c: Connection, packetId: number): boolean {
     c.answer((PUBREC << 16) | packetId, 0)
     return false
   }
-  if (inbound.size < c.state.settings.max_inbound_qos2) return true
+  if (inbound.size < c.state.settings.max_inbound_qos2) {
+    if (stored.sessions.mayClaim(c.session as Session)) return true
+    c.state.refusals.count('session.max_memory_bytes', { client: c.id.slice(0, 64) })
+    if (c.peer !== null) reject(c, 2, packetId, Reason.quota_exceeded)
+    else c.refuse(Reason.quota_exceeded, 'session.max_memory_bytes is reached')
+    return false
+  }
   // Those of earlier connections count here, and not for MQTT 5's Receive Maximum.
   if (c.peer !== null) reject(c, 2, packetId, Reason.quota_exceeded)
   else c.fault(Reason.receive_maximum_exceeded, 'too many QoS 2 messages without PUBREL')
@@ -167,6 +173,7 @@ function claim(c: Connection, stored: Stored, packetId: number): void {
   const session = c.session as Session
   if (session.inbound === null) session.inbound = new Set()
   session.inbound.add(packetId)
+  stored.sessions.claimed(session, true)
   if (session.durable) stored.store.journal.put(inboundKey(session.id, packetId), marker)
 }
 
@@ -176,6 +183,7 @@ const marker = Buffer.from([1])
 function release(c: Connection, stored: Stored, packetId: number): boolean {
   const session = c.session as Session
   if (session.inbound === null || !session.inbound.delete(packetId)) return false
+  stored.sessions.claimed(session, false)
   if (session.durable) stored.store.journal.del(inboundKey(session.id, packetId))
   return true
 }

@@ -12,7 +12,7 @@
 
 import type { Duplex } from 'node:stream'
 import { Aedes, type AedesOptions } from 'aedes'
-import { admitOutgoing } from './admission.js'
+import { admitOutgoing, REFUSED_FULL } from './admission.js'
 import { bytesOf, type ClientPacket, givenOr } from './client-api.js'
 import { Connection } from './connection.js'
 import { type AedesInstance, type HookDefaults, Hooks } from './hooks.js'
@@ -98,7 +98,8 @@ function publishInside(state: BrokerState, packet: ClientPacket, client: unknown
   } as const
   const outcome = admitOutgoing(state, stored, message, client)
   if (typeof outcome === 'string') finish(done, new Error(outcome))
-  else if (outcome < 0) finish(done, new Error('the disk is nearly full'))
+  else if (outcome < 0)
+    finish(done, new Error(outcome === REFUSED_FULL ? 'the disk is nearly full' : 'a limit leaves no room for it'))
   else if (outcome === 0) finish(done)
   else
     stored.store.journal.flush().then(

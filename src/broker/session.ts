@@ -66,6 +66,8 @@ export class Session implements Moment {
   version = 4
   /** Messages that may have been sent and are not acknowledged: the window while connected, the exact number afterwards. */
   maybeSent = 0
+  /** What it is charged with, all that is its own included (`footprint.ts`). */
+  charged = 0
 
   private box: Mailbox | null
   private readonly makeBox: (clientId: string) => Mailbox

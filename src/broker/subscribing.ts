@@ -103,6 +103,12 @@ export function applySubscriptions(
       codes.push(c.version === 5 ? refusal : FAILURE)
       continue
     }
+    const limit = stored.sessions.refusesFilter(session, one.topic)
+    if (limit !== undefined) {
+      c.state.refusals.count(limit, { client: c.id.slice(0, 64) })
+      codes.push(c.version === 5 ? Reason.quota_exceeded : FAILURE)
+      continue
+    }
     const options = optionsOf(one, identifier)
     const space = c.state.spaces.of(one.topic)
     const code = space?.asks?.(session, one.topic, options) ?? one.qos
