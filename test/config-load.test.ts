@@ -58,7 +58,15 @@ describe('defaults', () => {
         max_client_id_bytes: 65_535,
         max_wills: 100_000,
       },
-      http: { host: '127.0.0.1', port: 8080, allow_origins: [], max_body_bytes: 16 * 1024 * 1024 },
+      http: {
+        host: '127.0.0.1',
+        port: 8080,
+        allow_origins: [],
+        max_body_bytes: 4 * 1024 * 1024,
+        max_connections: 1_000,
+        max_receiving_bytes: 67_108_864,
+        max_sending_bytes: 67_108_864,
+      },
       auth: { scram_file: null, scram_required: false },
       retry: { interval_ms: 30_000, max_attempts: 0 },
       session: {

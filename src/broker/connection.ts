@@ -106,6 +106,10 @@ export class Connection extends EventEmitter implements TransportHandler, Delive
     return {}
   }
 
+  get beforeConnect(): boolean {
+    return this.phase === 'waiting'
+  }
+
   get connackSent(): boolean {
     return this.connected
   }

@@ -33,6 +33,11 @@ export class Knocking {
     return true
   }
 
+  /** A socket is needed for somebody else. False when all of these are being decided about. */
+  makeRoom(): boolean {
+    return this.turnAwayOldest('file_descriptors', () => true)
+  }
+
   /** It holds `bytes` of its first packets now. */
   holds(c: Connection, bytes: number): void {
     const before = this.all.get(c)

@@ -198,9 +198,28 @@ export const table = {
       'Web pages of these origins may use the HTTP API and open MQTT over WebSocket. Pages that came from the address they connect to or ' +
         'from this machine, and programs that are no browser, may without being listed.',
     ),
+    max_connections: row(
+      whole(1, 1_000_000),
+      1_000,
+      'connections',
+      'HTTP connections at once, those of WebSockets left out; for one more, the one that has been idle longest is closed.',
+    ),
+    max_receiving_bytes: row(
+      size(64 * KIB, 64 * GIB),
+      64 * MIB,
+      'bytes',
+      'What the bodies of all requests under way may take in memory, the first 64 KiB of each left out; beyond it a request is answered with 503 and ' +
+        'Retry-After.',
+    ),
+    max_sending_bytes: row(
+      size(64 * KIB, 64 * GIB),
+      64 * MIB,
+      'bytes',
+      'What large answers that clients have not taken may take in memory; beyond it the one that has been on its way longest is cut.',
+    ),
     max_body_bytes: row(
       size(64 * KIB, PACKET_BYTES_MAX),
-      16 * MIB,
+      4 * MIB,
       'bytes',
       'The largest JSON body of a request, a batch of messages among them. A message sent as it is is bounded by its queue instead.',
     ),
