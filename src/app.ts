@@ -191,7 +191,7 @@ function optionsOf(
       qosRetry(retry),
       bridge(rules, delayed),
       ...(auth.scram_file === null ? [] : [scram({ file: auth.scram_file, required: auth.scram_required })]),
-      competingConsumers({ ...share, limits, auto_queues: rules.max_auto_queues > 0 }),
+      competingConsumers({ ...share, limits, auto_queues: rules.max_auto_queues > 0 ? rules.auto_rules : 'no' }),
     ],
     broker: {
       ...mqtt,

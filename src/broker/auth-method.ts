@@ -63,6 +63,10 @@ export class AuthMethods {
     return this.required.size > 0 && !this.required.has(name) ? undefined : this.methods.get(name)
   }
 
+  get size(): number {
+    return this.methods.size
+  }
+
   /** Nobody gets in without one. */
   get isRequired(): boolean {
     return this.required.size > 0

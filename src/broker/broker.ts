@@ -126,6 +126,10 @@ async function setUp(
     coarse_ms: () => state.uptime_ms,
     random: state.random,
     log: state.log,
+    get authenticates() {
+      return state.hooks.authenticates || state.authMethods.size > 0
+    },
+    refused: (limit) => state.refusals.count(limit),
     keepMessages(open) {
       if (openMailboxes !== undefined) throw new AqueductError('internal', 'two plugins want to keep the messages of sessions')
       openMailboxes = open

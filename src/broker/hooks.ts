@@ -106,6 +106,10 @@ export class Hooks {
     return this.aedes.preConnect !== this.defaults.preConnect || this.aedes.authenticate !== this.defaults.authenticate
   }
 
+  get authenticates(): boolean {
+    return this.aedes.authenticate !== this.defaults.authenticate
+  }
+
   get gatesPublish(): boolean {
     return this.aedes.authorizePublish !== this.defaults.authorizePublish
   }

@@ -337,6 +337,19 @@ export const table = {
       'bytes',
       'The longest payload that the condition of a bridge rule looks into; for a longer one it has no answer and the rule makes no copy.',
     ),
+    auto_rules: row(
+      choice('auto', 'yes', 'no'),
+      'auto',
+      '',
+      'Whether subscribing $queue/{name}/{filter} makes the queue and the rule that fills it. auto: while nobody has to authenticate.',
+    ),
+    max_auto_rules: row(
+      whole(0, 1_000_000),
+      1_000,
+      'rules',
+      'Bridge rules that subscriptions may make; a subscription that needs one more is refused.',
+    ),
+    max_client_rules: row(whole(0, 1_000_000), 100, 'rules', 'Of these, those that subscriptions of one client made.'),
     max_auto_queues: row(
       whole(0, 1_000_000),
       1000,

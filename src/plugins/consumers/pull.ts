@@ -95,11 +95,11 @@ export class QueueSpace implements Space {
     this.bridge = bridge
   }
 
-  asks(_session: Session, filter: string, options: SubscriptionOptions): number {
+  asks(session: Session, filter: string, options: SubscriptionOptions): number {
     const { name, rest } = partsOf(filter)
     if (!queueNameValid(name)) return refusal('no_such')
     if (rest !== undefined) {
-      const why = this.bridge(name, rest)
+      const why = this.bridge(name, rest, session.clientId)
       if (why !== undefined) return refusal(why)
     }
     return this.consumers.exists(name) ? atMost1(options) : refusal('no_such')
