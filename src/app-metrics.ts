@@ -1,6 +1,7 @@
 /** What `/metrics` shows, gathered from the rooms. */
 import type { Broker } from './broker/broker.js'
 import type { Clock } from './core/clock.js'
+import { COUNTED_LIMITS } from './core/refusals.js'
 import { createMetrics } from './metrics/metrics.js'
 import type { Counters, MetricsText } from './metrics/registry.js'
 import type { DepartureCount, QueueTotals } from './metrics/stats.js'
@@ -21,6 +22,11 @@ export function metricsOf(broker: Broker, standing: Standing, clock: Clock): Met
       sessions: () => state.stored?.sessions.size ?? 0,
       subscriptions: () => state.routes.subscriptions,
       retained: () => state.stored?.retained.size ?? 0,
+      retainedBytes: () => state.stored?.retained.bytes ?? 0,
+      wills: () => state.stored?.wills.size ?? 0,
+      sessionMemory: () => state.stored?.sessions.footprint.bytes ?? 0,
+      retainedMemory: () => state.stored?.retained.footprint.bytes ?? 0,
+      refused: () => COUNTED_LIMITS.map((limit) => [limit, state.refusals.of(limit)] as const),
       ready: () => standing.readiness().ready,
       store: standing,
       ...(delayed === undefined ? {} : { delayed: () => delayed.waiting }),

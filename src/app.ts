@@ -5,6 +5,7 @@
 
 import { mkdir, mkdtemp } from 'node:fs/promises'
 import { join } from 'node:path'
+import { getHeapStatistics } from 'node:v8'
 import { metricsOf } from './app-metrics.js'
 import { scram } from './auth/index.js'
 import { type Aedes, type Broker, createBroker } from './broker/broker.js'
@@ -20,10 +21,12 @@ import { systemClock } from './core/clock.js'
 import { AqueductError } from './core/errors.js'
 import { type Log, silentLog } from './core/log.js'
 import { version } from './core/version.js'
+import { socketPlaces } from './descriptors.js'
 import { apiDoor } from './http/api/index.js'
 import { type HttpListener, startHttp } from './http/server.js'
 import { Closing } from './listeners/closing.js'
 import { hostRule, originRule } from './listeners/origins.js'
+import { Places } from './listeners/places.js'
 import { acceptStream } from './listeners/stream.js'
 import { listenTcp, type TcpListener } from './listeners/tcp.js'
 import { createWebSocketListener } from './listeners/websocket.js'
@@ -68,7 +71,7 @@ export async function createAqueduct(o: AqueductOptions = {}): Promise<Aqueduct>
   const broker = await createBroker({
     plugins: o.plugins ?? [durableQueues(), qosRetry(), bridge(), competingConsumers()],
     attachStream: (stream, request, accept) => void acceptStream(stream, request, { accept, closing, log }),
-    settings: o.broker ?? {},
+    settings: withMemory(o.broker ?? {}),
     aedes: o.aedes ?? {},
     log,
   })
@@ -90,6 +93,16 @@ export async function createAqueduct(o: AqueductOptions = {}): Promise<Aqueduct>
   return { broker, aedes: broker.aedes as unknown as Aedes, standing, ...operations, consume: consumers.consume, close }
 }
 
+/** Shares of the heap for what a start must hold; what is said by hand stands. The rest is for messages on their way, and for work. */
+function withMemory(given: Partial<BrokerSettings>): Partial<BrokerSettings> {
+  const heap_bytes = getHeapStatistics().heap_size_limit
+  return {
+    ...given,
+    session_memory_bytes: given.session_memory_bytes || Math.floor(heap_bytes / 4),
+    retained_memory_bytes: given.retained_memory_bytes || Math.floor(heap_bytes / 8),
+  }
+}
+
 export interface AppOptions {
   readonly log?: Log
   /** Told once per open listener: `mqtt listening on 127.0.0.1:1883`. Default: a line on stdout. */
@@ -107,14 +120,18 @@ export async function startApp(settings: Settings, o: AppOptions = {}): Promise<
   const log = o.log ?? silentLog
   const clock = systemClock
   const announce = o.announce ?? ((line: string) => void process.stdout.write(`${line}\n`))
-  const aqueduct = await createAqueduct({ ...optionsOf(settings), log })
+  const sockets = socketPlaces()
+  const aqueduct = await createAqueduct({ ...optionsOf(settings, sockets), log })
   const { broker, standing } = aqueduct
-  const { accept } = broker
+  const { accept, state } = broker
+  const { refusals } = state
+  const places = new Places(sockets, () => refusals.count('file_descriptors'))
+  places.makeRoom = () => state.knocking.makeRoom()
   let mqtt: TcpListener | undefined
   let http: HttpListener | undefined
   const { allow_origins } = settings.http
   const isOurs = hostRule(settings.http.host, allow_origins)
-  const guard = { isOurs, mayAsk: originRule(allow_origins, isOurs) }
+  const guard = { mayAsk: originRule(allow_origins, isOurs) }
   const webSockets = createWebSocketListener({
     accept,
     clock,
@@ -133,14 +150,20 @@ export async function startApp(settings: Settings, o: AppOptions = {}): Promise<
   }
   try {
     const { host, port } = settings.mqtt
-    if (port !== 'off') mqtt = await listenTcp({ host, port, setting: 'mqtt.port', accept, clock, log })
+    if (port !== 'off') mqtt = await listenTcp({ host, port, setting: 'mqtt.port', accept, places, clock, log })
     if (settings.http.port !== 'off') {
       http = await startHttp({
         host: settings.http.host,
         port: settings.http.port,
         readiness: () => standing.readiness(),
         metrics: metricsOf(broker, standing, clock),
-        doors: [apiDoor({ operations: aqueduct, max_body_bytes: settings.http.max_body_bytes, guard, version: version() })],
+        doors: [apiDoor({ ...settings.http, operations: aqueduct, refusals, guard, version: version() })],
+        isOurs,
+        // So that HTTP leaves most sockets to MQTT.
+        max_connections: Math.min(settings.http.max_connections, Math.ceil(sockets / 4)),
+        max_sending_bytes: settings.http.max_sending_bytes,
+        places,
+        refusals,
         upgrade: webSockets.upgrade,
         clock,
         log,
@@ -155,18 +178,11 @@ export async function startApp(settings: Settings, o: AppOptions = {}): Promise<
   return { ...aqueduct, mqttPort: mqtt?.port, httpPort: http?.port, close }
 }
 
-function optionsOf({
-  store,
-  mqtt,
-  session,
-  queue,
-  trace,
-  retry,
-  bridge: rules,
-  delayed,
-  auth,
-  share,
-}: Settings): AqueductOptions {
+/** `sockets`: as many as the system allows. Some are left for those who knock, and for HTTP. */
+function optionsOf(
+  { store, mqtt, session, queue, trace, retry, bridge: rules, delayed, auth, share, retained }: Settings,
+  sockets = Number.POSITIVE_INFINITY,
+): AqueductOptions {
   const limits = { max_messages: session.max_messages, max_bytes: session.max_bytes, overflow: session.overflow }
   return {
     store: { ...store, max_bytes: Number.isFinite(store.max_bytes) ? store.max_bytes : 0 },
@@ -175,9 +191,20 @@ function optionsOf({
       qosRetry(retry),
       bridge(rules, delayed),
       ...(auth.scram_file === null ? [] : [scram({ file: auth.scram_file, required: auth.scram_required })]),
-      competingConsumers({ ...share, limits, auto_queues: rules.max_auto_queues > 0 }),
+      competingConsumers({ ...share, limits, auto_queues: rules.max_auto_queues > 0 ? rules.auto_rules : 'no' }),
     ],
-    broker: { ...mqtt, session_expiry_s: session.expiry_s },
+    broker: {
+      ...mqtt,
+      max_connections: Math.min(mqtt.max_connections, Math.max(1, Math.floor((sockets * 3) / 4))),
+      session_expiry_s: session.expiry_s,
+      max_sessions: session.max_sessions,
+      max_subscriptions: session.max_subscriptions,
+      max_all_subscriptions: session.max_all_subscriptions,
+      session_memory_bytes: session.max_memory_bytes,
+      retained_memory_bytes: retained.max_memory_bytes,
+      retained_max_messages: retained.max_messages,
+      retained_max_bytes: retained.max_bytes,
+    },
   }
 }
 

@@ -108,9 +108,15 @@ describe('the settings', () => {
   })
 
   it('have the defaults that the broker has when a program gives it none', () => {
-    const { session_expiry_s, ...broker } = defaultBrokerSettings
+    const { session_expiry_s, max_sessions, max_subscriptions, max_all_subscriptions, ...rest } = defaultBrokerSettings
+    const { retained_max_messages, retained_max_bytes, session_memory_bytes, retained_memory_bytes, ...broker } = rest
     expect(defaults.mqtt).toMatchObject(broker)
+    expect(defaults.session).toMatchObject({ max_sessions, max_subscriptions, max_all_subscriptions })
     expect(session_expiry_s).toBe(defaults.session.expiry_s)
+    expect(defaults.retained).toMatchObject({ max_messages: retained_max_messages, max_bytes: retained_max_bytes })
+    // By the heap, in the program.
+    expect([defaults.session.max_memory_bytes, defaults.retained.max_memory_bytes]).toEqual([0, 0])
+    expect(session_memory_bytes).toBeGreaterThan(retained_memory_bytes)
   })
 
   it('take the deepest and longest filter there can be', () => {

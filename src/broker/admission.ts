@@ -20,8 +20,10 @@ export const ADMITTED = 0
 export const REFUSED_FULL = -1
 /** A queue that must have the message has no room for it: nothing of it was taken. */
 export const REFUSED_QUOTA = -2
-/** Its topic is in a reserved space where there is nothing of that name: nobody gets it. MQTT 3.1.1 has no word for that and acknowledges it. */
+/** Its topic is in a reserved space where there is nothing of that name: nobody gets it. */
 export const DROPPED = -3
+/** It shall be retained and there is no room for that: nothing of it was taken. */
+export const REFUSED_RETAINED = -4
 
 /**
  * Admits `m` (usually `state.inbound`). Returns the commit group to wait for, ADMITTED when nothing of it is stored, or one of the refusals.
@@ -39,6 +41,11 @@ export function admit(state: BrokerState, stored: Stored, m: Inbound): number {
   m.reached = route.sessions.length + takers + route.listeners.length > 0
   // An empty retained message only takes something away: that passes on a full disk, too.
   const keeps = m.retain && m.payloadStart < m.end
+  const limit = keeps ? stored.retained.refuses(m) : undefined
+  if (limit !== undefined) {
+    state.refusals.count(limit, { topic: m.topic.name.slice(0, 64) })
+    if (m.qos > 0) return REFUSED_RETAINED
+  }
   if ((keeps || takers > 0 || (m.qos > 0 && route.durable > 0)) && store.full) {
     state.stats.refusedFull++
     if (m.qos > 0) return REFUSED_FULL
@@ -54,7 +61,7 @@ export function admit(state: BrokerState, stored: Stored, m: Inbound): number {
   } else {
     sendQos0(route, m)
   }
-  if (m.retain && !(keeps && store.full) && stored.retained.set(m)) durable = true
+  if (m.retain && !(keeps && (store.full || limit !== undefined)) && stored.retained.set(m)) durable = true
   if (route.listeners.length > 0 || state.hooks.observesPublish) state.hooks.published(m, route.listeners)
   state.stats.received[m.qos]++
   return durable ? store.journal.openGroup : ADMITTED

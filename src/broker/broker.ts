@@ -126,6 +126,10 @@ async function setUp(
     coarse_ms: () => state.uptime_ms,
     random: state.random,
     log: state.log,
+    get authenticates() {
+      return state.hooks.gatesUsers || state.authMethods.any
+    },
+    refused: (limit) => state.refusals.count(limit),
     keepMessages(open) {
       if (openMailboxes !== undefined) throw new AqueductError('internal', 'two plugins want to keep the messages of sessions')
       openMailboxes = open
@@ -172,7 +176,7 @@ async function openOn(
   for (const fn of opening) await fn(store, mailboxes)
   const { routes, spaces, clock, settings, stats } = state
   const { journal, disk } = store
-  const retained = new RetainedMessages({ journal, disk, clock, stats, log: state.log })
+  const retained = new RetainedMessages({ journal, disk, clock, stats, settings, log: state.log })
   const sessions = new Sessions({ journal, mailboxes, routes, spaces, clock, settings, stats, log: state.log })
   const wills = new Wills(state, store, sessions)
   sessions.watcher = wills

@@ -4,6 +4,7 @@
  * reason code for everything. A CONNECT that names an authentication method comes back from `authenticating.ts` with the name that it proved.
  */
 import { isUtf8 } from 'node:buffer'
+import type { CountedLimit } from '../core/refusals.js'
 import { type ConnectPacket, readConnect } from '../mqtt/connect.js'
 import { ConnectReturn, Reason } from '../mqtt/constants.js'
 import { connack } from '../mqtt/encode.js'
@@ -111,13 +112,18 @@ function accept(c: Connection, packet: ConnectPacket): void {
     refuse(c, ConnectReturn.not_authorised, 'this client identifier belongs to another user')
     return
   }
+  const full = limitFor(c, stored, clientId, packet)
+  if (full !== undefined) {
+    refuseFor(c, full)
+    return
+  }
   c.clean = packet.clean
   c.keepalive_s = heldKeepalive(packet.keepalive_s, state.settings.max_keepalive_s)
   takeOver(c, stored, clientId)
   const { clean, version } = packet
   const request = { clientId, clean, expiry_s: expiryOf(packet, state), version, user }
   const { session, present, resumed, stored: changed } = stored.sessions.open(c, request)
-  c.session = session
+  c.entered(session)
   if (packet.will !== undefined) {
     const { topic, payload, qos, retain, properties } = packet.will
     const more = properties === undefined ? {} : will5(properties)
@@ -130,6 +136,26 @@ function accept(c: Connection, packet: ConnectPacket): void {
   }
   if (!changed && c.lastWill === null) welcome(c, present, packet)
   else welcomeWhenStored(c, stored, present, packet)
+}
+
+/** The limit that this client would break, if it would. Who was here already takes no new place. */
+function limitFor(c: Connection, stored: Stored, clientId: string, packet: ConnectPacket): CountedLimit | undefined {
+  const { sessions, wills } = stored
+  const { settings, accepted } = c.state
+  const refused = sessions.refuses(clientId, expiryOf(packet, c.state) > 0)
+  if (refused !== undefined) return refused
+  if (accepted >= settings.max_connections && (sessions.get(clientId)?.connection ?? null) === null) return 'mqtt.max_connections'
+  return packet.will === undefined ? undefined : wills.refuses(clientId, packet.will.topic, packet.will.payload)
+}
+
+/** An identifier can be another one; for the rest there may be room later. */
+function refuseFor(c: Connection, limit: CountedLimit): void {
+  c.state.refusals.count(limit, { client: c.id.slice(0, 64), remote: c.transport.remote })
+  const isId = limit === 'mqtt.max_client_id_bytes'
+  const code = isId ? ConnectReturn.id_rejected : ConnectReturn.server_unavailable
+  c.state.hooks.refused(c, code)
+  if (c.peer === null) c.send(connack(4, code, false))
+  c.refuse(isId ? Reason.client_identifier_not_valid : Reason.quota_exceeded, `${limit} is reached`)
 }
 
 /** Who was authenticated: the name that was proven, or that a program gave the client, else the user name that its `authenticate` accepted. */

@@ -105,11 +105,18 @@ export class Connection extends EventEmitter implements TransportHandler, Delive
     this.made_ms = state.uptime_ms
     state.connections.add(this)
     state.stats.connectionsTotal++
+    if (state.knocking.add(this)) return
+    this.finish(new Error('too many connections without CONNECT'))
+    transport.destroy()
   }
 
   /** Aedes clears entries of it when another broker is born; we drop nothing as a duplicate. */
   get duplicates(): Record<string, number> {
     return {}
+  }
+
+  get beforeConnect(): boolean {
+    return this.phase === 'waiting'
   }
 
   get connackSent(): boolean {
@@ -132,6 +139,14 @@ export class Connection extends EventEmitter implements TransportHandler, Delive
     this.readAt = this.state.clock.now()
     this.state.stats.bytesReceived += end - start
     this.input.take(chunk, start, end)
+    if (this.session === null) this.state.knocking.holds(this, this.input.held)
+  }
+
+  /** CONNECT was accepted: this is the session. */
+  entered(session: Session): void {
+    this.state.knocking.delete(this)
+    this.state.accepted++
+    this.session = session
   }
 
   /** One whole packet; the input reads on when this returns, unless it was suspended or the connection closed. */
@@ -404,16 +419,17 @@ export class Connection extends EventEmitter implements TransportHandler, Delive
   /** Closes for a packet that breaks the rules. */
   fault(reason: number, text: string, error = new Error(text)): void {
     this.state.stats.malformed++
-    this.leave(reason, text, error)
+    this.refuse(reason, text, error)
   }
 
   /** Closes the connection of a client whose packet is well formed and cannot be taken. */
   turnAway(reason: number, text: string, error = new Error(text)): void {
     this.state.stats.turnedAway++
-    this.leave(reason, text, error)
+    this.refuse(reason, text, error)
   }
 
-  private leave(reason: number, text: string, error: Error): void {
+  /** Ends the connection for what it asks; a client of MQTT 5 is told why. */
+  refuse(reason: number, text: string, error = new Error(text)): void {
     this.state.log.debug({ client: this.id, remote: this.transport.remote, reason }, text)
     this.farewell(reason, text)
     this.finish(error)
@@ -462,6 +478,8 @@ export class Connection extends EventEmitter implements TransportHandler, Delive
     this.connecting = false
     this.closed = true
     this.state.connections.delete(this)
+    if (this.session === null) this.state.knocking.delete(this)
+    else this.state.accepted--
     this.output.drop()
     this.input.close()
     if (this.auth !== null) abandonAuth(this, this.auth)

@@ -104,6 +104,11 @@ export class Input {
     this.backlog = null
   }
 
+  /** Bytes kept of what has not been handed out. */
+  get held(): number {
+    return this.backlog === null ? 0 : this.backlog.bytes.length
+  }
+
   private keep(chunk: Buffer, start: number, end: number): void {
     if (this.reader.phase === 'closed') return
     this.backlog = new Backlog(this.reader.packetBytesMax)

@@ -9,6 +9,7 @@
  */
 import { Readable } from 'node:stream'
 import { AqueductError } from '../core/errors.js'
+import type { CountedLimit } from '../core/refusals.js'
 import type { Row } from '../store/disk.js'
 import { inboundKey, willFields, willKey, wills, willsOf } from '../store/keys.js'
 import { filterFault, matches } from '../topics/names.js'
@@ -90,6 +91,7 @@ export class AedesPersistence {
     const payload = payloadBytes(packet)
     if (stored.store.full && payload.length > 0) throw new AqueductError('store_full', 'The disk is nearly full.')
     const m = inboundOf(topic, payload, qosOf(packet), true, this.state.clock.now())
+    if (payload.length > 0) this.refuse(stored.retained.refuses(m))
     stored.retained.set(m, otherFields(packet, RETAINED_FIELDS))
     await stored.store.journal.flush()
   }
@@ -125,7 +127,15 @@ export class AedesPersistence {
       .find((fault) => fault !== undefined)
     if (wrong !== undefined) throw new AqueductError('filter_invalid', wrong)
     const session = this.open(stored, client.id)
-    for (const one of subscriptions) stored.sessions.subscribe(session, one.topic, optionsOf(one))
+    try {
+      for (const one of subscriptions) {
+        this.refuse(stored.sessions.refusesFilter(session, one.topic))
+        stored.sessions.subscribe(session, one.topic, optionsOf(one))
+      }
+    } catch (error) {
+      await stored.store.journal.flush()
+      throw error
+    }
     await stored.store.journal.flush()
   }
 
@@ -228,7 +238,11 @@ export class AedesPersistence {
     const { messageId } = packet
     if (messageId === undefined) throw new AqueductError('internal', 'a QoS 2 packet without identifier')
     const session = this.open(stored, client.id)
-    session.claim(messageId)
+    if (session.inbound?.has(messageId) !== true) {
+      if (!stored.sessions.mayClaim(session)) this.refuse('session.max_memory_bytes')
+      session.claim(messageId)
+      stored.sessions.claimed(session, true)
+    }
     if (!session.durable) return
     const view = viewOf(Buffer.from(packet.topic), payloadBytes(packet), this.state.clock.now())
     const record = writeMessageRecord(view, qosOf(packet), packet.retain === true, queuedFields(packet))
@@ -252,6 +266,7 @@ export class AedesPersistence {
     const stored = await this.change()
     const session = stored.sessions.get(client.id)
     if (messageId === undefined || session?.inbound?.delete(messageId) !== true) throw noSuchPacket()
+    stored.sessions.claimed(session, false)
     if (session.durable) stored.store.journal.del(inboundKey(session.id, messageId))
     await stored.store.journal.flush()
   }
@@ -260,7 +275,11 @@ export class AedesPersistence {
     const stored = await this.change()
     const session = stored.sessions.get(client.id)
     if (session === undefined || session.inbound === null) return
-    if (session.durable) for (const messageId of session.inbound) stored.store.journal.del(inboundKey(session.id, messageId))
+    for (const messageId of session.inbound) {
+      if (session.durable) stored.store.journal.del(inboundKey(session.id, messageId))
+      session.inbound.delete(messageId)
+      stored.sessions.claimed(session, false)
+    }
     session.inbound = null
     await stored.store.journal.flush()
   }
@@ -270,6 +289,7 @@ export class AedesPersistence {
   /** Stores a will. One that is still there when the broker starts is published then. */
   async putWill(client: ClientName, packet: StoredPacket): Promise<void> {
     const stored = await this.change()
+    this.refuse(stored.wills.refuses(client.id, packet.topic, payloadBytes(packet)))
     // Callers rely on it: the packet they gave says whose it is.
     packet.brokerId = this.id
     packet.clientId = client.id
@@ -338,7 +358,14 @@ export class AedesPersistence {
     return this.stored()
   }
 
+  private refuse(limit: CountedLimit | undefined): void {
+    if (limit === undefined) return
+    this.state.refusals.count(limit)
+    throw new AqueductError('limit_reached', `There are as many as ${limit} allows.`)
+  }
+
   private open(stored: Stored, clientId: string): Session {
+    this.refuse(stored.sessions.refuses(clientId, true))
     return stored.sessions.openOffline(clientId)
   }
 }

@@ -5,6 +5,7 @@
 import type { Clock } from '../core/clock.js'
 import type { Log } from '../core/log.js'
 import type { Random } from '../core/random.js'
+import type { CountedLimit } from '../core/refusals.js'
 import type { Store } from '../store/store.js'
 import type { Outgoing } from './admission.js'
 import type { AuthMethod, AuthMethodOptions } from './auth-method.js'
@@ -31,6 +32,10 @@ export interface BrokerApi {
   coarse_ms(): number
   readonly random: Random
   readonly log: Log
+  /** Somebody decides who may connect: a method of authentication, or a program's `authenticate` hook. */
+  readonly authenticates: boolean
+  /** Counts what a limit refused, and says so in the log from time to time. */
+  refused(limit: CountedLimit): void
   /** Says how sessions keep their messages. Exactly one plugin does. */
   keepMessages(open: OpenMailboxes): void
   /** Offers something to plugins that need this one. */

@@ -33,7 +33,7 @@ export function handlePublish(c: Connection, buf: Buffer, frame: Frame, packetSt
   if (stored === null) return
   const { qos, packetId } = fields
   if (peer !== null && !isExpected(c, peer, qos, packetId)) return
-  if (qos === 2 && !isFresh(c, packetId)) return
+  if (qos === 2 && !isFresh(c, stored, packetId)) return
   if (topic.dollar && state.spaces.isClosed(topic.name)) {
     state.stats.droppedReserved++
     refuse(c, qos, packetId, topic.name, RESERVED)
@@ -143,12 +143,18 @@ function groupOf(c: Connection, stored: Stored): number {
  * False when a QoS 2 packet is already dealt with: a repeated one is answered again and not published again [MQTT-4.3.3-2]. Before MQTT 5 nothing but the
  * identifiers themselves bounds how many are open: a client that sends thousands before its first PUBREL breaks no rule.
  */
-function isFresh(c: Connection, packetId: number): boolean {
+function isFresh(c: Connection, stored: Stored, packetId: number): boolean {
   const inbound = (c.session as Session).inbound
   if (inbound === null) return true
   if (inbound.has(packetId)) {
     // Its first PUBREC may still wait for the commit; this one waits behind it.
     c.answer((PUBREC << 16) | packetId, 0)
+    return false
+  }
+  if (!stored.sessions.mayClaim(c.session as Session)) {
+    c.state.refusals.count('session.max_memory_bytes', { client: c.id.slice(0, 64) })
+    if (c.peer !== null) reject(c, 2, packetId, Reason.quota_exceeded)
+    else c.refuse(Reason.quota_exceeded, 'session.max_memory_bytes is reached')
     return false
   }
   if (c.peer === null || inbound.size < c.state.settings.max_inbound_qos2) return true
@@ -161,6 +167,7 @@ function isFresh(c: Connection, packetId: number): boolean {
 function claim(c: Connection, stored: Stored, packetId: number): void {
   const session = c.session as Session
   session.claim(packetId)
+  stored.sessions.claimed(session, true)
   if (session.durable) stored.store.journal.put(inboundKey(session.id, packetId), marker)
 }
 
@@ -170,7 +177,9 @@ const marker = Buffer.from([1])
 /** The message of this identifier was not taken after all. */
 function release(c: Connection, stored: Stored, packetId: number): void {
   const session = c.session as Session
-  if (session.inbound?.delete(packetId) === true && session.durable) stored.store.journal.del(inboundKey(session.id, packetId))
+  if (session.inbound?.delete(packetId) !== true) return
+  stored.sessions.claimed(session, false)
+  if (session.durable) stored.store.journal.del(inboundKey(session.id, packetId))
 }
 
 /**
@@ -182,7 +191,10 @@ export function handlePubrel(c: Connection, packetId: number): void {
   if (stored === null) return
   const session = c.session as Session
   const released = session.inbound?.complete(packetId) === true
-  if (released && session.durable) stored.store.journal.del(inboundKey(session.id, packetId))
+  if (released) {
+    stored.sessions.claimed(session, false)
+    if (session.durable) stored.store.journal.del(inboundKey(session.id, packetId))
+  }
   const known = released || session.recovered || session.inbound?.wasCompleted(packetId) === true
   const reason = known || c.peer === null ? 0 : Reason.packet_identifier_not_found
   c.answer((reason << 20) | (PUBCOMP << 16) | packetId, released ? groupOf(c, stored) : 0)

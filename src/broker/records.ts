@@ -106,6 +106,11 @@ export function writeMessageRecord(m: MessageView, qos: number, retain: boolean,
   return b
 }
 
+/** How long the record of such a message is, without fields. */
+export function messageRecordBytes(topicBytes: number, payloadBytes: number, propertyBytes: number): number {
+  return 18 + propertyBytes + 4 + topicBytes + payloadBytes
+}
+
 export function readMessageRecord(b: Buffer): MessageRecord {
   if (b.length < 22 || b[0] !== MESSAGE_VERSION) throw damaged('message')
   const bits = b[1] as number

@@ -5,7 +5,7 @@
  * Aedes ends it when `authorizePublish` refuses. At QoS 0 there is nothing to answer: the message is counted and said.
  */
 import { Reason } from '../mqtt/constants.js'
-import { DROPPED, REFUSED_FULL } from './admission.js'
+import { DROPPED, REFUSED_FULL, REFUSED_QUOTA, REFUSED_RETAINED } from './admission.js'
 import type { BrokerState } from './state.js'
 
 /** Why a publish is not taken: a word for logs, a sentence, and MQTT 5's reason. */
@@ -33,9 +33,22 @@ const QUEUE_FULL: Refusal = {
   reason: Reason.quota_exceeded,
 }
 
+const RETAINED_FULL: Refusal = {
+  why: 'retained_full',
+  text: 'a limit leaves no room for a retained message more',
+  reason: Reason.quota_exceeded,
+}
+
+const BY_OUTCOME: Readonly<Record<number, Refusal>> = {
+  [DROPPED]: NOTHING_THERE,
+  [REFUSED_FULL]: STORE_FULL,
+  [REFUSED_QUOTA]: QUEUE_FULL,
+  [REFUSED_RETAINED]: RETAINED_FULL,
+}
+
 /** What a negative outcome of `admit` means. */
 export function refusalOf(outcome: number): Refusal {
-  return outcome === DROPPED ? NOTHING_THERE : outcome === REFUSED_FULL ? STORE_FULL : QUEUE_FULL
+  return BY_OUTCOME[outcome] ?? QUEUE_FULL
 }
 
 /** `by`: a client id, or what else published it. Counts nothing: who refuses does. */

@@ -12,6 +12,7 @@ import { AqueductError, hasCode } from '../core/errors.js'
 import { RETAINED_CACHE_BYTES_MAX } from '../core/limits.js'
 import type { Log } from '../core/log.js'
 import { type Moment, Moments } from '../core/moments.js'
+import type { CountedLimit } from '../core/refusals.js'
 import type { CheckedDisk } from '../store/checked.js'
 import type { Journal } from '../store/journal.js'
 import { retainedKey, retained as retainedRows, textOf } from '../store/keys.js'
@@ -19,9 +20,13 @@ import { type MessageView, messageBytes } from '../store/message.js'
 import { TopicTree } from '../topics/tree.js'
 import type { Trie } from '../topics/trie.js'
 import type { TreeWalk } from '../topics/walk.js'
+import { Footprint, retainedCost } from './footprint.js'
 import { copyOf, type Inbound } from './message.js'
-import { type MessageRecord, readMessageRecord, writeMessageRecord } from './records.js'
+import { type MessageRecord, messageRecordBytes, readMessageRecord, writeMessageRecord } from './records.js'
+import type { BrokerSettings } from './settings.js'
 import type { BrokerStats } from './stats.js'
+
+const SYS = '$SYS/'
 
 /** Expired ones that are taken away in one turn. */
 const EXPIRED_PER_TURN = 256
@@ -39,7 +44,18 @@ export class RetainedMessage implements Moment {
   /** When it expires: milliseconds since 1970, 0 for never. */
   readonly dueAt: number
   slot = -1
-  constructor(topic: string, qos: 0 | 1 | 2, serial: number, group: number, expiresAt: number, view: MessageView | null) {
+  /** Of its row and its topic; 0 when it is not stored. */
+  readonly bytes: number
+  constructor(
+    topic: string,
+    qos: 0 | 1 | 2,
+    serial: number,
+    group: number,
+    expiresAt: number,
+    bytes: number,
+    view: MessageView | null,
+  ) {
+    this.bytes = bytes
     this.topic = topic
     this.qos = qos
     this.serial = serial
@@ -55,6 +71,7 @@ export interface RetainedOptions {
   readonly clock: Clock
   readonly stats: BrokerStats
   readonly log: Log
+  readonly settings: Pick<BrokerSettings, 'retained_max_messages' | 'retained_max_bytes' | 'retained_memory_bytes'>
 }
 
 export class RetainedMessages {
@@ -66,6 +83,12 @@ export class RetainedMessages {
   private readonly clock: Clock
   private readonly stats: BrokerStats
   private readonly log: Log
+  private readonly settings: RetainedOptions['settings']
+  /** Of topics, those of `$SYS` left out. */
+  readonly footprint: Footprint
+  /** Stored ones, and the bytes of their rows. */
+  private count = 0
+  bytes = 0
   private cachedBytes = 0
   /** In the order in which they came into memory; the front leaves first. */
   private cached: RetainedMessage[] = []
@@ -78,6 +101,8 @@ export class RetainedMessages {
     this.clock = o.clock
     this.stats = o.stats
     this.log = o.log
+    this.settings = o.settings
+    this.footprint = new Footprint(o.settings.retained_memory_bytes)
   }
 
   get size(): number {
@@ -92,10 +117,19 @@ export class RetainedMessages {
       if (record === undefined) continue
       const fits = this.cachedBytes + row.value.length <= RETAINED_CACHE_BYTES_MAX
       const { expiresAt } = record.view
-      const kept = new RetainedMessage(topic, record.qos, 0, 0, expiresAt, fits ? record.view : null)
+      const kept = new RetainedMessage(
+        topic,
+        record.qos,
+        0,
+        0,
+        expiresAt,
+        row.key.length + row.value.length,
+        fits ? record.view : null,
+      )
       // A copy: the row must be able to leave memory.
       if (record.fields !== undefined) kept.fields = Buffer.from(record.fields)
       this.tree.set(topic, kept)
+      this.counted(kept, 1)
       if (expiresAt !== 0) this.ends.place(kept)
       if (fits) this.remember(kept)
     }
@@ -104,7 +138,7 @@ export class RetainedMessages {
   /** Takes the message as the last of its topic, or forgets the topic when the payload is empty [MQTT-3.3.1-10]. True when a commit stores it. */
   set(m: Inbound, fields?: Buffer): boolean {
     const name = m.topic.name
-    const stored = !name.startsWith('$SYS/')
+    const stored = !name.startsWith(SYS)
     if (m.payloadStart === m.end) {
       const old = this.tree.get(name)
       if (old === undefined) return false
@@ -118,15 +152,33 @@ export class RetainedMessages {
     const old = this.tree.get(name)
     if (old !== undefined) this.forget(old)
     const group = stored ? this.journal.openGroup : 0
-    const kept = new RetainedMessage(name, m.qos, ++this.serial, group, view.expiresAt, view)
+    const row = stored ? writeMessageRecord(view, m.qos, true, fields) : undefined
+    const key = retainedKey(name)
+    const bytes = row === undefined ? 0 : key.length + row.length
+    const kept = new RetainedMessage(name, m.qos, ++this.serial, group, view.expiresAt, bytes, view)
     kept.fields = fields
     this.tree.set(name, kept)
     if (kept.dueAt !== 0) this.ends.place(kept)
-    if (stored) {
-      this.journal.put(retainedKey(name), writeMessageRecord(view, m.qos, true, fields))
+    if (row !== undefined) {
+      this.counted(kept, 1)
+      this.journal.put(key, row)
       this.remember(kept)
     }
     return stored
+  }
+
+  /** The limit that keeping `m` would break, if it would. The message of a topic that has one may be replaced by one that is no larger. */
+  refuses(m: Inbound): CountedLimit | undefined {
+    const { name } = m.topic
+    if (name.startsWith(SYS)) return undefined
+    const old = this.tree.get(name)
+    const { retained_max_messages, retained_max_bytes } = this.settings
+    const more = 1 + m.topic.bytes.length + rowBytes(m) - (old?.bytes ?? 0)
+    if (old === undefined) {
+      if (this.count >= retained_max_messages) return 'retained.max_messages'
+      if (!this.footprint.fits(retainedCost(name), false)) return 'retained.max_memory_bytes'
+    }
+    return more > 0 && this.bytes + more > retained_max_bytes ? 'retained.max_bytes' : undefined
   }
 
   get(topic: string): RetainedMessage | undefined {
@@ -153,7 +205,7 @@ export class RetainedMessages {
       this.tree.delete(kept.topic)
       this.serial++
       this.stats.retainedExpired++
-      if (!kept.topic.startsWith('$SYS/')) this.journal.delLazily(retainedKey(kept.topic))
+      if (!kept.topic.startsWith(SYS)) this.journal.delLazily(retainedKey(kept.topic))
     }
   }
 
@@ -215,12 +267,26 @@ export class RetainedMessages {
     }
   }
 
+  private counted(kept: RetainedMessage, sign: 1 | -1): void {
+    if (kept.bytes === 0) return
+    this.count += sign
+    this.bytes += sign * kept.bytes
+    this.footprint.bytes += sign * retainedCost(kept.topic)
+  }
+
+  /** It is out of the tree, or about to be. */
   private forget(old: RetainedMessage): void {
+    this.counted(old, -1)
     if (old.slot >= 0) this.ends.delete(old)
     if (old.view === null) return
-    if (!old.topic.startsWith('$SYS/')) this.cachedBytes -= cost(old)
+    if (!old.topic.startsWith(SYS)) this.cachedBytes -= cost(old)
     old.view = null
   }
+}
+
+/** Of the row that would hold `m`, in whichever shape it came. */
+function rowBytes(m: Inbound): number {
+  return messageRecordBytes(m.topic.bytes.length, m.end - m.payloadStart, m.properties?.length ?? 0)
 }
 
 function cost(kept: RetainedMessage): number {

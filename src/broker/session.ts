@@ -107,6 +107,8 @@ export class Session implements Moment {
   incomplete = false
   /** Whose it is: nobody else may take it up, end it or take over its connection. Undefined: nobody's yet. */
   user: string | undefined = undefined
+  /** What it is charged with, all that is its own included (`footprint.ts`). */
+  charged = 0
 
   private box: Mailbox | null
   private readonly makeBox: (clientId: string) => Mailbox

@@ -12,12 +12,14 @@ import { hasCode } from '../core/errors.js'
 import { PACKET_ID_MAX } from '../core/limits.js'
 import type { Log } from '../core/log.js'
 import { Moments } from '../core/moments.js'
+import type { CountedLimit } from '../core/refusals.js'
 import type { Damaged } from '../store/disk.js'
 import type { Journal } from '../store/journal.js'
 import * as keys from '../store/keys.js'
 import type { Store } from '../store/store.js'
 import type { Connection } from './connection.js'
 import { heldExpiry, momentIn, NEVER_S } from './expiry.js'
+import { Footprint, INBOUND_BYTES, inboundCost, sessionCost, subscriptionCost } from './footprint.js'
 import type { Mailboxes } from './ports.js'
 import { readSessionRecord, readSubscriptionRecord, writeSessionRecord, writeSubscriptionRecord } from './records.js'
 import type { Routes } from './routes.js'
@@ -78,6 +80,11 @@ export interface SessionsOptions {
 export class Sessions {
   /** Set before the first session ends. */
   watcher: SessionWatcher | null = null
+  /** Of sessions, their names, subscriptions and QoS 2 identifiers, and of wills. */
+  readonly footprint: Footprint
+  /** Stored sessions, and the subscriptions of all. */
+  private durable = 0
+  private links = 0
   private readonly byClient = new Map<string, Session>()
   /** Sessions without a connection that will end. */
   private readonly ends = new Moments<Session>()
@@ -101,6 +108,7 @@ export class Sessions {
     this.settings = o.settings
     this.stats = o.stats
     this.log = o.log
+    this.footprint = new Footprint(o.settings.session_memory_bytes)
   }
 
   get size(): number {
@@ -139,12 +147,15 @@ export class Sessions {
       if (session.expiresAt !== 0 && session.expiresAt <= now) over.push(session)
       else if (session.expiresAt !== record.expiresAt) this.write(session)
       if (session.expiresAt !== 0) this.ends.place(session)
-      this.byClient.set(clientId, session)
+      this.enter(session)
       byId.set(record.id, session)
+      // A great many moments at once would be one large commit.
+      if (this.journal.congested) await this.journal.flush()
     }
     this.reviveUnclaimed(byId)
     await this.loadSubscriptions(store, byId)
     await this.loadInbound(store, byId)
+    for (const session of byId.values()) this.charge(session, inboundCost(session.inbound?.size ?? 0))
     for (const [i, session] of over.entries()) {
       this.end(session)
       if ((i + 1) % ENDS_PER_TURN === 0) await this.journal.flush()
@@ -160,7 +171,7 @@ export class Sessions {
       session.maybeSent = PACKET_ID_MAX
       session.expiry_s = this.defaultExpiry
       session.incomplete = true
-      this.byClient.set(clientId, session)
+      this.enter(session)
       byId.set(id, session)
       this.left(session)
       this.log.error(
@@ -245,7 +256,7 @@ export class Sessions {
     session.version = version
     session.maybeSent = connection.window
     session.user = user
-    this.byClient.set(clientId, session)
+    this.enter(session)
     if (session.durable) this.write(session)
     return { session, present: false, resumed: false, stored: session.durable || old !== undefined }
   }
@@ -268,7 +279,7 @@ export class Sessions {
     if (old !== undefined) return old
     const session = new Session(clientId, this.mailboxes.create(clientId, true), this.makeVolatile)
     session.expiry_s = this.defaultExpiry
-    this.byClient.set(clientId, session)
+    this.enter(session)
     this.left(session)
     return session
   }
@@ -291,8 +302,10 @@ export class Sessions {
         this.unlink(session, filter)
         if (session.durable) this.journal.del(keys.subscriptionKey(session.id, filter))
       }
+      this.links -= session.filters.size
       session.filters = null
     }
+    this.charge(session, -session.charged)
     if (session.durable) {
       this.journal.del(keys.sessionKey(session.clientId))
       for (const packetId of session.inbound ?? []) this.journal.del(keys.inboundKey(session.id, packetId))
@@ -302,6 +315,7 @@ export class Sessions {
     this.ends.delete(session)
     if (this.byClient.get(session.clientId) !== session) return
     this.byClient.delete(session.clientId)
+    if (session.durable) this.durable--
     if (session.durable) this.watcher?.sessionEnded(session.clientId)
   }
 
@@ -325,10 +339,41 @@ export class Sessions {
 
   unsubscribe(session: Session, filter: string): boolean {
     if (session.filters === null || !session.filters.delete(filter)) return false
+    this.links--
+    this.charge(session, -subscriptionCost(filter))
     this.unlink(session, filter)
     session.connection?.replay?.drop(filter)
     if (session.durable) this.journal.del(keys.subscriptionKey(session.id, filter))
     return true
+  }
+
+  /** The limit that a session for this client would break, if it would. One that is there may be taken up or replaced. */
+  refuses(clientId: string, durable: boolean): CountedLimit | undefined {
+    if (this.current(clientId) !== undefined) return undefined
+    const { max_client_id_bytes, max_sessions } = this.settings
+    if (clientId.length * 3 > max_client_id_bytes && Buffer.byteLength(clientId) > max_client_id_bytes)
+      return 'mqtt.max_client_id_bytes'
+    if (durable && this.durable >= max_sessions) return 'session.max_sessions'
+    return this.footprint.fits(sessionCost(clientId), durable) ? undefined : 'session.max_memory_bytes'
+  }
+
+  /** The same for a subscription; one that the session has may be renewed. */
+  refusesFilter(session: Session, filter: string): CountedLimit | undefined {
+    if (session.filters?.has(filter) === true) return undefined
+    if ((session.filters?.size ?? 0) >= this.settings.max_subscriptions) return 'session.max_subscriptions'
+    if (this.links >= this.settings.max_all_subscriptions) return 'session.max_all_subscriptions'
+    return this.footprint.fits(subscriptionCost(filter), session.durable) ? undefined : 'session.max_memory_bytes'
+  }
+
+  /** The session has one QoS 2 identifier more, or (`more` false) less than before. */
+  claimed(session: Session, more: boolean): void {
+    const size = session.inbound?.size ?? 0
+    this.charge(session, more ? inboundCost(size) - inboundCost(size - 1) : inboundCost(size) - inboundCost(size + 1))
+  }
+
+  /** Room for one more QoS 2 identifier of this session. */
+  mayClaim(session: Session): boolean {
+    return inboundCost((session.inbound?.size ?? 0) + 1) === 0 || this.footprint.fits(INBOUND_BYTES, session.durable)
   }
 
   /** Writes the session's record into the open commit group. */
@@ -364,8 +409,23 @@ export class Sessions {
     return heldExpiry(NEVER_S, this.settings)
   }
 
+  private enter(session: Session): void {
+    this.byClient.set(session.clientId, session)
+    if (session.durable) this.durable++
+    this.charge(session, sessionCost(session.clientId))
+  }
+
+  private charge(session: Session, bytes: number): void {
+    session.charged += bytes
+    this.footprint.bytes += bytes
+  }
+
   private link(session: Session, filter: string, options: SubscriptionOptions): void {
     if (session.filters === null) session.filters = new Map()
+    if (!session.filters.has(filter)) {
+      this.links++
+      this.charge(session, subscriptionCost(filter))
+    }
     session.filters.set(filter, options)
     const space = this.spaces.of(filter)
     if (space?.join !== undefined) space.join(session, filter, options)

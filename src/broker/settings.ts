@@ -12,6 +12,14 @@ export interface BrokerSettings {
   max_output_bytes: number
   max_keepalive_s: number
   connect_timeout_s: number
+  /** Clients that may be connected at once. */
+  max_connections: number
+  /** Connections that have not come past CONNECT, and what these may have sent together. */
+  max_connecting: number
+  max_connecting_bytes: number
+  max_client_id_bytes: number
+  /** Wills of connections, and those that wait for their moment. */
+  max_wills: number
   /** Filters that get 0x80 in SUBACK. */
   deny_subscribe: readonly string[]
   /** MQTT 5: where a client that asks may expect answers; `{client}` is its identifier. Empty: it is not told. */
@@ -20,6 +28,17 @@ export interface BrokerSettings {
   server_reference: string
   /** How long a stored session outlives its connection; 0: for ever. */
   session_expiry_s: number
+  /** Stored sessions. */
+  max_sessions: number
+  /** Subscriptions of one session, and of all together. */
+  max_subscriptions: number
+  max_all_subscriptions: number
+  /** What sessions with all that is theirs, and retained messages, may take of the process's memory (`footprint.ts`). */
+  session_memory_bytes: number
+  retained_memory_bytes: number
+  retained_max_messages: number
+  /** Of the rows of retained messages. */
+  retained_max_bytes: number
 }
 
 export const defaultBrokerSettings: BrokerSettings = {
@@ -31,8 +50,20 @@ export const defaultBrokerSettings: BrokerSettings = {
   max_output_bytes: 1024 * 1024,
   max_keepalive_s: 65_535,
   connect_timeout_s: 10,
+  max_connections: 100_000,
+  max_connecting: 10_000,
+  max_connecting_bytes: 16 * 1024 * 1024,
+  max_client_id_bytes: 65_535,
+  max_wills: 100_000,
   deny_subscribe: [],
   response_topics: '',
   server_reference: '',
   session_expiry_s: 604_800,
+  max_sessions: 100_000,
+  max_subscriptions: 10_000,
+  max_all_subscriptions: 1_000_000,
+  session_memory_bytes: 512 * 1024 * 1024,
+  retained_memory_bytes: 256 * 1024 * 1024,
+  retained_max_messages: 100_000,
+  retained_max_bytes: 1024 ** 3,
 }

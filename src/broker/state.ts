@@ -5,12 +5,14 @@
 import type { Clock } from '../core/clock.js'
 import type { Log } from '../core/log.js'
 import type { Random } from '../core/random.js'
+import { Refusals } from '../core/refusals.js'
 import { Seldom } from '../core/seldom.js'
 import type { Store } from '../store/store.js'
 import { AuthMethods } from './auth-method.js'
 import type { Connection } from './connection.js'
 import type { Fronts } from './fronts.js'
 import type { Hooks } from './hooks.js'
+import { Knocking } from './knocking.js'
 import { Inbound } from './message.js'
 import { SlabPool } from './output.js'
 import type { Mailboxes } from './ports.js'
@@ -47,6 +49,12 @@ export class BrokerState {
   readonly inbound = new Inbound()
   /** Every open connection, accepted or not yet. */
   readonly connections = new Set<Connection>()
+  /** Those that are not past CONNECT, the oldest first. */
+  readonly knocking = new Knocking(this)
+  /** Clients that have a session now. */
+  accepted = 0
+  /** What limits refused. */
+  readonly refusals: Refusals
   /** Set by the seams before the first connection. */
   hooks!: Hooks
   /** The broker is shutting down: clients are told so. */
@@ -78,6 +86,7 @@ export class BrokerState {
     this.log = o.log
     this.seldom = new Seldom(o.log, () => this.uptime_ms)
     this.routes = o.routes
+    this.refusals = new Refusals(o.clock, o.log)
   }
 
   /** `connection` has output that must leave at the end of this turn, joined with whatever else it gets until then. */

@@ -179,6 +179,11 @@ export class Subscriptions {
     const isFive = c.version === 5
     const refusal = one === null ? Reason.not_authorised : refusalOf(c, one.topic)
     if (one === null || refusal !== 0) return isFive ? refusal : FAILURE
+    const limit = stored.sessions.refusesFilter(session, one.topic)
+    if (limit !== undefined) {
+      c.state.refusals.count(limit, { client: c.id.slice(0, 64) })
+      return isFive ? Reason.quota_exceeded : FAILURE
+    }
     const space = c.state.spaces.of(one.topic)
     const asks = space?.asks
     const code = asks === undefined ? one.qos : asks.call(space, session, one.topic, this.optionsOf(one, one.qos))

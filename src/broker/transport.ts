@@ -27,6 +27,8 @@ export interface Transport {
 
 /** What a transport calls. Set once, right after the transport was made. */
 export interface TransportHandler {
+  /** No whole CONNECT has come yet: nobody knows who this is, and little is kept for it. */
+  readonly beforeConnect?: boolean
   /** Bytes `start` ≤ i < `end` of `chunk` arrived. The buffer is valid during this call only: copy whatever outlives it. */
   data(chunk: Buffer, start: number, end: number): void
   /** All that `write` kept has left. */

@@ -13,10 +13,12 @@
 import { hasCode } from '../core/errors.js'
 import { WILLS_REFUSED_MAX } from '../core/limits.js'
 import { type Moment, Moments } from '../core/moments.js'
+import type { CountedLimit } from '../core/refusals.js'
 import { willFields, willKey, wills } from '../store/keys.js'
 import type { Store } from '../store/store.js'
-import { admitOutgoing, REFUSED_FULL, REFUSED_QUOTA } from './admission.js'
+import { admitOutgoing, REFUSED_FULL, REFUSED_QUOTA, REFUSED_RETAINED } from './admission.js'
 import { bytesOf } from './client-api.js'
+import { willCost } from './footprint.js'
 import { payloadOf, topicOf, viewOf } from './message.js'
 import { readWillRecord, writeWillRecord } from './records.js'
 import { BY_HOOK, RESERVED, refusalOf, tellRefused } from './refusing.js'
@@ -83,6 +85,8 @@ export class Wills implements SessionWatcher {
   private unsaved: WaitingWill[] = []
   private refusals = 0
   private nextNumber = 1
+  /** Wills that there are, by the key of their row, and what each is charged with. */
+  private readonly costs = new Map<number, number>()
 
   constructor(state: BrokerState, store: Store, sessions: Sessions) {
     this.state = state
@@ -95,15 +99,28 @@ export class Wills implements SessionWatcher {
     return this.due.size
   }
 
+  /** Wills of connections, and those that wait. */
+  get size(): number {
+    return this.costs.size
+  }
+
+  /** The limit that one more will would break, if it would. */
+  refuses(clientId: string, topic: string, payload: Buffer): CountedLimit | undefined {
+    if (this.costs.size >= this.state.settings.max_wills) return 'mqtt.max_wills'
+    return this.sessions.footprint.fits(willCost(clientId, topic, payload), false) ? undefined : 'session.max_memory_bytes'
+  }
+
   /** Stores the will of a connection in the open commit group. */
   add(message: WillMessage): Will {
     const will = { ...message, number: this.nextNumber++ }
+    this.charge(will)
     this.write(will, 0, false)
     return will
   }
 
   /** The client said goodbye, or was never welcome: its will is not sent [MQTT-3.14.4-3]. */
   drop(will: Will): void {
+    this.discharge(will.number)
     this.store.journal.del(willKey(will.clientId, will.number))
   }
 
@@ -158,6 +175,7 @@ export class Wills implements SessionWatcher {
       if (read === undefined) continue
       const { will, dueAt, judged } = read
       this.nextNumber = Math.max(this.nextNumber, will.number + 1)
+      this.charge(will)
       const over = this.sessions.get(will.clientId) === undefined
       const waiting = new WaitingWill(will, over ? 0 : dueAt !== 0 ? dueAt : this.now + (will.delay_s ?? 0) * 1000)
       if (waiting.dueAt > this.now) this.delayed.set(will.clientId, waiting)
@@ -252,7 +270,9 @@ export class Wills implements SessionWatcher {
     // Its own time begins now.
     const expiresAt = will.expiry_s === undefined ? 0 : this.now + will.expiry_s * 1000
     const message = { topic, payload, qos, retain, properties, expiresAt, oncePerRow: true }
-    const outcome = admitOutgoing(state, stored, message, client)
+    let outcome = admitOutgoing(state, stored, message, client)
+    // Those who are there hear of it now, rather than all later or never.
+    if (outcome === REFUSED_RETAINED) outcome = admitOutgoing(state, stored, { ...message, retain: false }, client)
     if ((outcome === REFUSED_FULL || outcome === REFUSED_QUOTA) && this.tryLater(waiting, will)) return
     this.forget(waiting)
     if (typeof outcome === 'number' && outcome >= 0) state.stats.willsPublished++
@@ -285,7 +305,21 @@ export class Wills implements SessionWatcher {
     this.due.delete(waiting)
     if (this.delayed.get(waiting.clientId) === waiting) this.delayed.delete(waiting.clientId)
     if (waiting.refused) this.refusals--
+    this.discharge(waiting.number)
     this.store.journal.del(willKey(waiting.clientId, waiting.number))
+  }
+
+  private charge({ number, clientId, topic, payload }: Will): void {
+    // Those that programs made through Aedes's persistence contract have no number of their own; they are gone after a start.
+    if (number === 0) return
+    const cost = willCost(clientId, topic, payload)
+    this.costs.set(number, cost)
+    this.sessions.footprint.bytes += cost
+  }
+
+  private discharge(number: number): void {
+    this.sessions.footprint.bytes -= this.costs.get(number) ?? 0
+    this.costs.delete(number)
   }
 
   private write(will: Will, dueAt: number, judged: boolean): void {

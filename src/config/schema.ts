@@ -161,6 +161,37 @@ export const table = {
       'Another server that MQTT 5 clients are told to move to when this one stops.',
     ),
     connect_timeout_s: row(whole(1, 3600), 10, 'seconds', 'How long a new connection may take to send its CONNECT.'),
+    max_connections: row(
+      whole(1, 10_000_000),
+      100_000,
+      'clients',
+      'Clients that may be connected at once; one more is told so in its CONNACK. Fewer where the system allows this process fewer file ' +
+        'descriptors.',
+    ),
+    max_connecting: row(
+      whole(1, 1_000_000),
+      10_000,
+      'connections',
+      'Connections that have not come past CONNECT; for one more, the one that has waited longest without sending CONNECT is closed.',
+    ),
+    max_connecting_bytes: row(
+      size(128 * KIB, 16 * GIB),
+      16 * MIB,
+      'bytes',
+      'What these may hold in memory together of a CONNECT that has not come whole; beyond it the one that has waited longest is closed.',
+    ),
+    max_client_id_bytes: row(
+      whole(23, STRING_BYTES_MAX),
+      STRING_BYTES_MAX,
+      'bytes',
+      'The longest client identifier of a new session; what long ones take counts for session.max_memory_bytes.',
+    ),
+    max_wills: row(
+      whole(0, 10_000_000),
+      100_000,
+      'wills',
+      'Wills of connected clients, and those that wait for their delay; a CONNECT that brings one more is refused.',
+    ),
   },
   http: {
     host: row(
@@ -177,9 +208,28 @@ export const table = {
       'Web pages of these origins may use the HTTP API and open MQTT over WebSocket. Pages that came from the address they connect to or ' +
         'from this machine, and programs that are no browser, may without being listed.',
     ),
+    max_connections: row(
+      whole(1, 1_000_000),
+      1_000,
+      'connections',
+      'HTTP connections at once, those of WebSockets left out; for one more, the one that has been idle longest is closed.',
+    ),
+    max_receiving_bytes: row(
+      size(64 * KIB, 64 * GIB),
+      64 * MIB,
+      'bytes',
+      'What the bodies of all requests under way may take in memory, the first 64 KiB of each left out; beyond it a request is answered with 503 and ' +
+        'Retry-After.',
+    ),
+    max_sending_bytes: row(
+      size(64 * KIB, 64 * GIB),
+      64 * MIB,
+      'bytes',
+      'What large answers that clients have not taken may take in memory; beyond it the one that has been on its way longest is cut.',
+    ),
     max_body_bytes: row(
       size(64 * KIB, PACKET_BYTES_MAX),
-      16 * MIB,
+      4 * MIB,
       'bytes',
       'The largest JSON body of a request, a batch of messages among them. A message sent as it is is bounded by its queue instead.',
     ),
@@ -216,6 +266,31 @@ export const table = {
     ),
   },
   session: {
+    max_sessions: row(
+      whole(0, 10_000_000),
+      100_000,
+      'sessions',
+      'Stored sessions, connected or not; a CONNECT that would make one more is refused. Sessions that are there can always be taken up.',
+    ),
+    max_subscriptions: row(
+      whole(1, 10_000_000),
+      10_000,
+      'subscriptions',
+      'Subscriptions that one session may have; the SUBACK refuses one more.',
+    ),
+    max_all_subscriptions: row(
+      whole(1, 100_000_000),
+      1_000_000,
+      'subscriptions',
+      'Subscriptions that all sessions together may have; the SUBACK refuses one more.',
+    ),
+    max_memory_bytes: row(
+      size(0, 1024 * GIB),
+      0,
+      'bytes',
+      'What sessions, their names, subscriptions and wills may take of the memory of the process, as reckoned; beyond it new ones are ' +
+        'refused. 0: a quarter of the heap that Node.js allows.',
+    ),
     expiry_s: row(
       whole(1, 4_294_967_295),
       604_800,
@@ -229,6 +304,28 @@ export const table = {
       'drop_oldest',
       '',
       'Which message a full session loses, counted. A full session never holds up a publisher.',
+    ),
+  },
+  retained: {
+    max_messages: row(
+      whole(0, 100_000_000),
+      100_000,
+      'messages',
+      'Retained messages. A message that would be one more is refused: MQTT 5 is told 0x97, before it the connection is closed; at QoS 0 it is ' +
+        'delivered and not retained. The message of a topic that has one can always be replaced or removed.',
+    ),
+    max_bytes: row(
+      size(0, 1024 * TIB),
+      GIB,
+      'bytes',
+      'What retained messages may take on the disk, topics among it; beyond it they are refused, but for one that replaces a larger one.',
+    ),
+    max_memory_bytes: row(
+      size(0, 1024 * GIB),
+      0,
+      'bytes',
+      'What the topics of retained messages may take of the memory of the process, as reckoned; beyond it new topics are refused. 0: an eighth ' +
+        'of the heap that Node.js allows.',
     ),
   },
   bridge: {
@@ -250,6 +347,19 @@ export const table = {
       'bytes',
       'The longest payload that the condition of a bridge rule looks into; for a longer one it has no answer and the rule makes no copy.',
     ),
+    auto_rules: row(
+      choice('auto', 'yes', 'no'),
+      'auto',
+      '',
+      'Whether subscribing $queue/{name}/{filter} makes the queue and the rule that fills it. auto: while nobody has to authenticate.',
+    ),
+    max_auto_rules: row(
+      whole(0, 1_000_000),
+      1_000,
+      'rules',
+      'Bridge rules that subscriptions may make; a subscription that needs one more is refused.',
+    ),
+    max_client_rules: row(whole(0, 1_000_000), 100, 'rules', 'Of these, those that subscriptions of one client made.'),
     max_auto_queues: row(
       whole(0, 1_000_000),
       1000,

@@ -20,6 +20,7 @@ export type HttpCode =
   | 'unsupported_media_type'
   | 'headers_too_large'
   | 'not_ready'
+  | 'busy'
 
 const STATUS: Record<ErrorCode | HttpCode, number> = {
   bad_setting: 500,
@@ -56,6 +57,7 @@ const STATUS: Record<ErrorCode | HttpCode, number> = {
   unsupported_media_type: 415,
   headers_too_large: 431,
   not_ready: 503,
+  busy: 503,
 }
 
 /** What a door throws for a refusal that is not a room's. `message` is a sentence for the caller. */
@@ -78,6 +80,9 @@ export interface Failure {
 export interface ErrorBody {
   readonly error: { readonly code: string; readonly message: string }
 }
+
+/** What a client is told that may try again: seconds. */
+export const RETRY_AFTER_S = 1
 
 export function statusOf(code: ErrorCode | HttpCode): number {
   return STATUS[code]

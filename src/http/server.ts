@@ -6,17 +6,22 @@
  *
  * Always true: every 4xx and 5xx that no door has formed itself is `{"error": {"code", "message"}}`.
  */
+import type { ServerOptions } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
 import type { Clock } from '../core/clock.js'
+import { AqueductError } from '../core/errors.js'
 import { FoldedLog } from '../core/folded-log.js'
 import { cannotListen, formatAddress } from '../core/listen.js'
 import type { Log } from '../core/log.js'
+import type { Refusals } from '../core/refusals.js'
 import type { MetricsText } from '../metrics/registry.js'
 import { AllowedMethods } from './allow.js'
+import { boundConnections, type SocketPlaces } from './connections.js'
 import { drainOf, Requests } from './drain.js'
-import { answerBrokenRequest, errorBody, failureOf } from './errors.js'
+import { answerBrokenRequest, errorBody, failureOf, RETRY_AFTER_S } from './errors.js'
 import { type Readiness, registerHealth } from './health.js'
+import { boundAnswers } from './sending.js'
 import { takeUpgrades, type UpgradeHandler, upgradeOptions } from './upgrades.js'
 
 /** Registers routes on `app`, a scope of its own. What it has to end or release when the server closes goes into a `preClose` hook. */
@@ -34,8 +39,18 @@ export interface HttpOptions {
   readonly doors?: readonly Door[]
   /** Takes WebSocket upgrades; without it there are none. */
   readonly upgrade?: UpgradeHandler
+  /** True when a request with this `Host` can be meant for us; others are refused, whatever they ask for. Default: any. */
+  readonly isOurs?: (host: string | undefined) => boolean
+  /** Connections at once, upgraded ones left out. */
+  readonly max_connections?: number
+  /** Bytes of answers that clients have not taken. */
+  readonly max_sending_bytes?: number
+  readonly places?: SocketPlaces
+  readonly refusals?: Refusals
   /** Largest body, unless a route has its own limit. */
   readonly max_body_bytes?: number
+  /** How long a request may take to arrive whole. */
+  readonly request_ms?: number
   /** How long `close` waits for requests under way. */
   readonly drain_ms?: number
   readonly clock: Clock
@@ -56,6 +71,14 @@ const BODY_BYTES_MAX = 1024 * 1024
 const DRAIN_MS = 5_000
 /** A request must have arrived whole in this time. The answer may take longer: long polls do. */
 const REQUEST_MS_MAX = 30_000
+/** The same for its head, from when the connection was made. */
+const HEAD_MS_MAX = 10_000
+/** How exactly these are kept. */
+const CHECK_MS = 1_000
+/** How long a connection without a request is kept. */
+const IDLE_MS_MAX = 72_000
+const CONNECTIONS_MAX = 1_000
+const SENDING_BYTES_MAX = 64 * 1024 * 1024
 /** A name in a path may be as long as Node lets a request line be. */
 const PARAM_LENGTH_MAX = 16_384
 
@@ -66,7 +89,8 @@ export async function startHttp(options: HttpOptions): Promise<HttpListener> {
   const app = fastify({
     logger: false,
     bodyLimit: options.max_body_bytes ?? BODY_BYTES_MAX,
-    requestTimeout: REQUEST_MS_MAX,
+    requestTimeout: options.request_ms ?? REQUEST_MS_MAX,
+    keepAliveTimeout: IDLE_MS_MAX,
     routerOptions: { maxParamLength: PARAM_LENGTH_MAX },
     // While closing, a request on a connection that is already open is still answered, in the doors' own form.
     return503OnClosing: false,
@@ -74,9 +98,22 @@ export async function startHttp(options: HttpOptions): Promise<HttpListener> {
     frameworkErrors: (error, _request, reply) => {
       answerFailure(error, reply)
     },
-    http: upgradeOptions,
+    // Node looks at its deadlines every 30 s by itself.
+    http: {
+      ...upgradeOptions,
+      headersTimeout: Math.min(options.request_ms ?? HEAD_MS_MAX, HEAD_MS_MAX),
+      connectionsCheckingInterval: CHECK_MS,
+    } as ServerOptions,
   })
   answerErrors(app, new FoldedLog(log, options.clock))
+  boundConnections(app.server, {
+    max_connections: options.max_connections ?? CONNECTIONS_MAX,
+    places: options.places,
+    refusals: options.refusals,
+    upgrades: options.upgrade !== undefined,
+  })
+  boundAnswers(app, options.max_sending_bytes ?? SENDING_BYTES_MAX, options.refusals)
+  if (options.isOurs !== undefined) refuseForeignHosts(app, options.isOurs)
   const requests = new Requests(app)
   registerHealth(app, options.readiness, options.metrics)
   for (const door of options.doors ?? []) app.register(async (scope) => door(scope))
@@ -109,11 +146,20 @@ function answerErrors(app: FastifyInstance, log: FoldedLog): void {
 
 function answerFailure(error: unknown, reply: FastifyReply): { status: number; code: string } {
   const failure = failureOf(error)
+  if (failure.code === 'busy') reply.header('retry-after', RETRY_AFTER_S)
   reply
     .code(failure.status)
     .type(JSON_TYPE)
     .send(JSON.stringify(errorBody(failure)))
   return failure
+}
+
+/** A page of any name can have that name resolve to this machine; its `Host` is what tells. */
+function refuseForeignHosts(app: FastifyInstance, isOurs: (host: string | undefined) => boolean): void {
+  app.addHook('onRequest', async ({ headers: { host } }) => {
+    if (!isOurs(host))
+      throw new AqueductError('not_authorised', `This is not ${host ?? ''}. The setting http.allow_origins can say that it is.`)
+  })
 }
 
 function answerNotFound(request: FastifyRequest, reply: FastifyReply, methods: string[]): FastifyReply {

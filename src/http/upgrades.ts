@@ -38,6 +38,7 @@ function answerPlainly(request: IncomingMessage, socket: Socket, route: Route): 
   const response = new ServerResponse(request)
   response.shouldKeepAlive = false
   response.assignSocket(socket)
-  response.once('finish', () => socket.end())
+  // Nobody watches over this socket any more: a peer that does not close would keep it.
+  response.once('finish', () => socket.destroySoon())
   route(request, response)
 }

@@ -13,6 +13,7 @@ import { cannotListen, formatAddress } from '../core/listen.js'
 import type { Log } from '../core/log.js'
 import { Closing } from './closing.js'
 import { shareReadBuffer } from './onread.js'
+import { Places } from './places.js'
 
 export interface TcpOptions {
   readonly host: string
@@ -21,6 +22,8 @@ export interface TcpOptions {
   /** The key to name when the port cannot be opened; its host key is the same with `host` at the end. */
   readonly setting?: string
   readonly accept: Accept
+  /** Default: as many as come. */
+  readonly places?: Places
   readonly clock: Clock
   readonly log: Log
   /** False takes the documented `'data'` way even where the shared read buffer would work. Default true. */
@@ -44,10 +47,10 @@ export interface TcpListener {
 export function listenTcp(options: TcpOptions): Promise<TcpListener> {
   const { host, port, log } = options
   const setting = options.setting ?? 'mqtt.port'
-  const shared: Shared = { accept: options.accept, log, closing: new Closing(options.clock), open: new Set() }
+  const places = options.places ?? new Places(Number.POSITIVE_INFINITY)
+  const shared: Shared = { accept: options.accept, log, closing: new Closing(options.clock), open: new Set(), places }
   const server = net.createServer((socket) => {
-    adopt(socket, shared)
-    socket.on('data', onData)
+    if (adopt(socket, shared)) socket.on('data', onData)
   })
   return new Promise((resolve, reject) => {
     const failed = (error: NodeJS.ErrnoException): void => reject(cannotListen(host, port, setting, error))
@@ -93,6 +96,7 @@ interface Shared {
   readonly log: Log
   readonly closing: Closing
   readonly open: Set<TcpTransport>
+  readonly places: Places
 }
 
 /** Where a socket keeps its transport: the shared functions get the socket as `this`. */
@@ -101,7 +105,12 @@ type OwnedSocket = net.Socket & { [TRANSPORT]: TcpTransport }
 
 const NOTHING = Buffer.alloc(0)
 
-function adopt(socket: net.Socket, shared: Shared): void {
+/** False when there is no place for it. */
+function adopt(socket: net.Socket, shared: Shared): boolean {
+  if (!shared.places.take()) {
+    socket.destroy()
+    return false
+  }
   socket.setNoDelay(true)
   const transport = new TcpTransport(socket, shared)
   ;(socket as OwnedSocket)[TRANSPORT] = transport
@@ -114,6 +123,7 @@ function adopt(socket: net.Socket, shared: Shared): void {
   } catch (error) {
     transport.fail(error)
   }
+  return true
 }
 
 class TcpTransport implements Transport {
@@ -197,6 +207,7 @@ class TcpTransport implements Transport {
     this.ending = true
     this.shared.closing.remove(this)
     this.shared.open.delete(this)
+    this.shared.places.leave()
     try {
       this.handler?.ended(error)
     } catch (thrown) {

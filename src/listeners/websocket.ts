@@ -14,6 +14,7 @@ import { type RawData, type WebSocket, WebSocketServer } from 'ws'
 import type { Accept, Transport, TransportHandler } from '../broker/transport.js'
 import type { Clock } from '../core/clock.js'
 import { AqueductError } from '../core/errors.js'
+import { PACKET_BYTES_BEFORE_CONNECT_MAX } from '../core/limits.js'
 import { formatAddress } from '../core/listen.js'
 import type { Log } from '../core/log.js'
 import { Closing } from './closing.js'
@@ -46,6 +47,12 @@ export interface WebSocketListener {
 /** What is picked when a client offers several. `mqttv3.1` is what clients before 3.1.1 say. */
 const SUBPROTOCOLS = ['mqtt', 'mqttv3.1']
 
+/** Parts of one message, and reads that it may come in: each costs more than its bytes. */
+const FRAGMENTS_MAX = 4_096
+const CHUNKS_MAX = 16_384
+/** What may come before CONNECT has come whole: the largest CONNECT, and as much again for the frames around it. */
+const BEFORE_CONNECT_BYTES_MAX = 2 * PACKET_BYTES_BEFORE_CONNECT_MAX
+
 /** Close codes of RFC 6455 §7.4.1. */
 const CLOSE_NORMAL = 1000
 const CLOSE_UNSUPPORTED_DATA = 1003
@@ -61,6 +68,8 @@ export function createWebSocketListener(options: WebSocketOptions): WebSocketLis
     clientTracking: false,
     perMessageDeflate: false,
     maxPayload: options.max_message_bytes,
+    maxFragments: FRAGMENTS_MAX,
+    maxBufferedChunks: CHUNKS_MAX,
     handleProtocols: (offered) => SUBPROTOCOLS.find((name) => offered.has(name)) ?? false,
   })
   server.on('wsClientError', (error, socket) => refuseUpgrade(socket, 400, 'bad_request', `${error.message}.`))
@@ -129,6 +138,15 @@ class WebSocketTransport implements Transport {
   private stalled = false
   private error: Error | undefined
   private readonly onSent = (): void => this.sent()
+  private early = 0
+  /** Frames are kept until they are whole: that must not be more than the largest CONNECT while nobody is known. */
+  private readonly onBytes = (chunk: Buffer): void => {
+    if (this.handler?.beforeConnect !== true) this.request.socket.off('data', this.onBytes)
+    else if ((this.early += chunk.length) > BEFORE_CONNECT_BYTES_MAX) {
+      this.error = new AqueductError('protocol_error', 'too many bytes before CONNECT')
+      this.destroy()
+    }
+  }
 
   constructor(ws: WebSocket, request: IncomingMessage, shared: Shared) {
     this.ws = ws
@@ -139,6 +157,7 @@ class WebSocketTransport implements Transport {
     ws.on('message', (data, isBinary) => this.received(data, isBinary))
     ws.on('error', (error) => this.failed(error))
     ws.on('close', () => this.closed())
+    request.socket.on('data', this.onBytes)
     try {
       this.handler = shared.accept(this)
     } catch (error) {

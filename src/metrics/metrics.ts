@@ -20,6 +20,7 @@ export function createMetrics(sources: MetricSources, clock: Clock): Counters & 
   if (sessions !== undefined) registry.gauge('aqueduct_sessions', 'MQTT sessions, connected or stored.', sessions)
   if (subscriptions !== undefined) registry.gauge('aqueduct_subscriptions', 'Subscriptions of all sessions.', subscriptions)
   if (retained !== undefined) registry.gauge('aqueduct_retained_messages', 'Retained messages.', retained)
+  addLimits(registry, sources)
   if (sources.broker !== undefined) addBroker(registry, sources.broker)
   if (departures !== undefined) {
     registry.counter('aqueduct_departures_total', 'Messages that left a queue, by kind of queue and reason.', function* () {
@@ -35,6 +36,23 @@ export function createMetrics(sources: MetricSources, clock: Clock): Counters & 
   if (sources.store !== undefined) addStore(registry, sources.store)
   addProcessMetrics(registry, clock)
   return registry
+}
+
+function addLimits(to: Counters, { retainedBytes, wills, sessionMemory, retainedMemory, refused }: MetricSources): void {
+  if (retainedBytes !== undefined) to.gauge('aqueduct_retained_bytes', 'Bytes that retained messages take.', retainedBytes)
+  if (wills !== undefined) to.gauge('aqueduct_wills', 'Wills of connected clients, and those that wait.', wills)
+  if (sessionMemory !== undefined)
+    to.gauge(
+      'aqueduct_session_memory_bytes',
+      'What sessions and all that is theirs take of the memory, as reckoned.',
+      sessionMemory,
+    )
+  if (retainedMemory !== undefined)
+    to.gauge('aqueduct_retained_memory_bytes', 'What retained topics take of the memory, as reckoned.', retainedMemory)
+  if (refused === undefined) return
+  to.counter('aqueduct_refused_total', 'What was refused because a limit was reached, by limit.', function* () {
+    for (const [limit, value] of refused()) yield { labels: { limit }, value }
+  })
 }
 
 function addBroker(to: Counters, broker: BrokerCounts): void {

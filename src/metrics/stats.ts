@@ -95,6 +95,14 @@ export interface MetricSources {
   readonly sessions?: () => number
   readonly subscriptions?: () => number
   readonly retained?: () => number
+  readonly retainedBytes?: () => number
+  /** Wills of connections, and those that wait. */
+  readonly wills?: () => number
+  /** What sessions, and topics of retained messages, take of the memory, as reckoned. */
+  readonly sessionMemory?: () => number
+  readonly retainedMemory?: () => number
+  /** What limits refused, by the key of the limit. */
+  readonly refused?: () => Iterable<readonly [limit: string, count: number]>
   readonly departures?: () => Iterable<DepartureCount>
   readonly queues?: () => Iterable<QueueTotals>
   readonly bridgeRules?: () => number

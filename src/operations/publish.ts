@@ -1,5 +1,5 @@
 /** Publishing a message as an MQTT client would: to subscribers, bridge rules and retained, in one commit. */
-import { admitOutgoing, DROPPED, REFUSED_FULL, REFUSED_QUOTA } from '../broker/admission.js'
+import { admitOutgoing, DROPPED, REFUSED_FULL, REFUSED_QUOTA, REFUSED_RETAINED } from '../broker/admission.js'
 import { AqueductError } from '../core/errors.js'
 import { RETENTION_S_MAX } from '../core/limits.js'
 import { whole } from './checks.js'
@@ -27,7 +27,7 @@ export interface Published {
   readonly id: string | null
 }
 
-/** Resolves when all that is stored of it is on the disk. Throws `topic_invalid`, `not_authorised`, `queue_not_found`, `queue_full`, `store_full`. */
+/** Resolves when all that is stored of it is on the disk. Throws `topic_invalid`, `not_authorised`, `queue_not_found`, `queue_full`, `limit_reached`, `store_full`. */
 export type Publish = (message: Publication) => Promise<Published>
 
 export function publisher(ground: Ground): Publish {
@@ -49,6 +49,8 @@ export function publisher(ground: Ground): Publish {
       throw new AqueductError('store_full', 'The store is nearly full: nothing of the message was stored.')
     if (group === REFUSED_QUOTA)
       throw new AqueductError('queue_full', 'A queue that must have the message has no room for it: nothing of it was stored.')
+    if (group === REFUSED_RETAINED)
+      throw new AqueductError('limit_reached', 'No more can be retained (retained.max_…): nothing of the message was stored.')
     if (group === DROPPED) throw new AqueductError('queue_not_found', `Nothing is there under ${show(topic)}.`)
     // Only a message that somebody's queue took has a sequence: taken just now, in this turn.
     const id = log.nextSeq === before ? null : messageId(log.openSeq)

@@ -26,7 +26,7 @@ export async function startClockedApi(o: ClockedOptions = {}, earlier?: ClockedA
       apiDoor({
         operations,
         max_body_bytes: 16 * 1024 * 1024,
-        guard: { mayAsk: () => true, isOurs: () => true },
+        guard: { mayAsk: () => true },
         version: '0',
       }),
     ],

@@ -158,7 +158,7 @@ test('refusals say why', async () => {
     for (const filter of asked) codes.push(...(await client.subscribe([filter, 1])))
     expect(codes).toEqual([0x8f, 0x8f, 1, 0x97, 1, 0x97, 0x8f])
   })
-  await withBroker({ share: { auto_queues: false } }, async (b) => {
+  await withBroker({ share: { auto_queues: 'no' } }, async (b) => {
     expect(await (await join(b, 'one')).subscribe(['$queue/auto/x', 1])).toEqual([0x87])
   })
 })

@@ -2,40 +2,51 @@
  * Request bodies: read by us and not by the framework, because how large one may be depends on the queue that it is for. A body that says that it is too
  * large is refused before it is read.
  */
+import type { ServerResponse } from 'node:http'
 import type { FastifyRequest } from 'fastify'
 import { AqueductError } from '../../core/errors.js'
 import { HttpError } from '../errors.js'
 import { checked } from './faults.js'
+import { parseJson } from './json.js'
+import type { Receiving } from './receiving.js'
 import type { JsonBody, MessageBody, Raw } from './route.js'
+
+/** Where a body is kept until its answer has left. */
+export interface Source {
+  readonly receiving: Receiving
+  readonly response: ServerResponse
+}
 
 /** A batch of messages as JSON. */
 export const BATCH_TYPE = 'application/vnd.aqueduct+json'
 
-export async function readJson<B>(request: FastifyRequest, body: JsonBody<B>, bytes_max: number): Promise<B> {
+export async function readJson<B>(request: FastifyRequest, from: Source, body: JsonBody<B>, bytes_max: number): Promise<B> {
   const type = mediaType(request)
-  const bytes = await read(request, bytes_max, tooLarge(bytes_max))
+  const bytes = await read(request, from, bytes_max, tooLarge(bytes_max))
   if (bytes.length === 0) {
     if (body.optional === true) return checked(body.schema, {}, 'the body')
     throw new HttpError('bad_request', 'A JSON body is needed here, and there is none.')
   }
   if (type !== 'application/json')
     throw new HttpError('unsupported_media_type', `Send JSON with "Content-Type: application/json"; this was ${said(type)}.`)
-  return checked(body.schema, parse(bytes), 'the body')
+  return checked(body.schema, await parseJson(bytes), 'the body')
 }
 
 export async function readMessages<B>(
   request: FastifyRequest,
+  from: Source,
   body: MessageBody<B>,
   params: { queue: string },
   bytes_max: number,
 ): Promise<Raw<B>> {
   if (mediaType(request) === BATCH_TYPE) {
-    const bytes = await read(request, bytes_max, tooLarge(bytes_max))
-    return { batch: checked(body.batch, parse(bytes), 'the body') }
+    const bytes = await read(request, from, bytes_max, tooLarge(bytes_max))
+    return { batch: checked(body.batch, await parseJson(bytes), 'the body') }
   }
   const most = body.rawMax(params)
   const raw = await read(
     request,
+    from,
     most,
     () => new AqueductError('message_too_large', `A message of this queue has at most ${most} bytes, its topic among them.`),
   )
@@ -43,22 +54,11 @@ export async function readMessages<B>(
 }
 
 /** The route takes no body: there is none, or it is the empty object that some clients cannot help sending. */
-export async function readNothing(request: FastifyRequest): Promise<undefined> {
-  const bytes = await read(request, 64, noBody)
+export async function readNothing(request: FastifyRequest, from: Source): Promise<undefined> {
+  const bytes = await read(request, from, 64, noBody)
   if (bytes.length > 0 && bytes.toString().trim() !== '{}') throw noBody()
   return undefined
 }
-
-function parse(bytes: Buffer): unknown {
-  try {
-    return JSON.parse(decoder.decode(bytes))
-  } catch (error) {
-    const why = error instanceof SyntaxError ? error.message : 'it is not UTF-8'
-    throw new HttpError('bad_request', `The body is not JSON: ${why.slice(0, 200)}.`)
-  }
-}
-
-const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
 const noBody = (): HttpError => new HttpError('bad_request', 'No body is taken here.')
 
@@ -77,33 +77,34 @@ function mediaType(request: FastifyRequest): string {
 }
 
 /** `refusal`: made only when it is needed, since an error costs as much as the rest of a small request. */
-function read(request: FastifyRequest, bytes_max: number, refusal: () => Error): Promise<Buffer> {
-  const stream = request.raw
-  const { 'content-length': length, 'transfer-encoding': coding } = request.headers
+function read({ raw: stream }: FastifyRequest, from: Source, bytes_max: number, refusal: () => Error): Promise<Buffer> {
+  const { 'content-length': length, 'transfer-encoding': coding } = stream.headers
   if (length === undefined && coding === undefined) return Promise.resolve(nothing)
-  if (length !== undefined && Number(length) > bytes_max) return Promise.reject(refusal())
+  const announced = length === undefined ? 0 : Number(length)
+  if (announced > bytes_max) return Promise.reject(refusal())
   return new Promise((resolve, reject) => {
-    const parts: Buffer[] = []
-    let got = 0
+    const body = from.receiving.body(from.response, announced, bytes_max)
     const end = (): void => {
       stream.off('data', onData)
       stream.off('end', onEnd)
       stream.off('error', onError)
       stream.off('close', onClose)
     }
-    const onData = (part: Buffer): void => {
-      got += part.length
-      if (got <= bytes_max) {
-        parts.push(part)
-        return
-      }
+    const refuse = (error: unknown): void => {
       end()
       stream.pause()
-      reject(refusal())
+      reject(error)
+    }
+    const onData = (part: Buffer): void => {
+      try {
+        if (!body.add(part)) refuse(refusal())
+      } catch (error) {
+        refuse(error)
+      }
     }
     const onEnd = (): void => {
       end()
-      resolve(parts.length === 1 ? (parts[0] as Buffer) : Buffer.concat(parts, got))
+      resolve(body.bytes)
     }
     const onError = (): void => {
       end()

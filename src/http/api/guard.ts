@@ -8,15 +8,11 @@ import { AqueductError } from '../../core/errors.js'
 export interface GuardOptions {
   /** May a page of this `Origin` ask, at this `Host`? Undefined: the request has no such header. */
   mayAsk(origin: string | undefined, host: string | undefined): boolean
-  /** Can a request with this `Host` be meant for us? */
-  isOurs(host: string | undefined): boolean
 }
 
 export function guard(app: FastifyInstance, o: GuardOptions): void {
   app.addHook('onRequest', async (request, reply) => {
     const { origin, host } = request.headers
-    if (!o.isOurs(host))
-      throw new AqueductError('not_authorised', `This is not ${host ?? ''}. The setting http.allow_origins can say that it is.`)
     if (origin === undefined) return
     reply.header('vary', 'origin')
     if (!o.mayAsk(origin, host))

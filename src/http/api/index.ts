@@ -5,9 +5,10 @@
  * is given no message.
  */
 import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { Refusals } from '../../core/refusals.js'
 import type { Operations } from '../../operations/operations.js'
 import type { Door } from '../server.js'
-import { readJson, readMessages, readNothing } from './body.js'
+import { readJson, readMessages, readNothing, type Source } from './body.js'
 import { bridgeRoutes } from './bridges.js'
 import { checked } from './faults.js'
 import { object } from './fields.js'
@@ -19,6 +20,7 @@ import { PAGE_POLICY, pageOfApi } from './page.js'
 import { plainPaths } from './plain.js'
 import { publishRoutes } from './publish.js'
 import { queueRoutes } from './queues.js'
+import { Receiving } from './receiving.js'
 import type { Input, Route } from './route.js'
 import { sessionRoutes } from './sessions.js'
 import { traceRoutes } from './trace.js'
@@ -28,11 +30,16 @@ export interface ApiOptions {
   readonly operations: Operations
   /** Largest JSON body. A raw message is bounded by its queue. */
   readonly max_body_bytes: number
+  /** Bytes of bodies of all requests together. */
+  readonly max_receiving_bytes?: number
+  readonly refusals?: Refusals
   readonly guard: GuardOptions
   readonly version: string
 }
 
-export function apiDoor({ operations, max_body_bytes, guard: rules, version }: ApiOptions): Door {
+const RECEIVING_BYTES_MAX = 64 * 1024 * 1024
+
+export function apiDoor({ operations, max_body_bytes, max_receiving_bytes, refusals, guard: rules, version }: ApiOptions): Door {
   const routes = [queueRoutes, messageRoutes, moveRoutes, bridgeRoutes, publishRoutes, sessionRoutes, traceRoutes].flatMap((of) =>
     of(operations),
   )
@@ -42,10 +49,11 @@ export function apiDoor({ operations, max_body_bytes, guard: rules, version }: A
     app.addContentTypeParser('*', (_request, _payload, done) => done(null))
     guard(app, rules)
     const waiting = new Waiting()
+    const receiving = new Receiving(max_receiving_bytes ?? RECEIVING_BYTES_MAX, refusals)
     app.addHook('preClose', async () => waiting.end())
     const methods = new Map<string, string[]>()
     for (const route of routes) {
-      register(app, route, max_body_bytes, waiting)
+      register(app, route, max_body_bytes, waiting, receiving)
       methods.set(urlOf(route), [...(methods.get(urlOf(route)) ?? []), route.method])
     }
     for (const [url, known] of methods) preflight(app, url, known)
@@ -53,14 +61,14 @@ export function apiDoor({ operations, max_body_bytes, guard: rules, version }: A
   }
 }
 
-function register(app: FastifyInstance, route: Route, bytes_max: number, waiting: Waiting): void {
+function register(app: FastifyInstance, route: Route, bytes_max: number, waiting: Waiting, receiving: Receiving): void {
   app.route({
     method: route.method,
     url: urlOf(route),
     handler: async (request, reply) => {
       const params = route.params === undefined ? undefined : checked(route.params, request.params, 'the path')
       const query = checked(route.query ?? noQuery, request.query, 'the query')
-      const body = await bodyOf(request, route, params as { queue: string }, bytes_max)
+      const body = await bodyOf(request, { receiving, response: reply.raw }, route, params as { queue: string }, bytes_max)
       const input = { params, query, body } as unknown as Input<never, never, never>
       const result = await (route.waits === true ? waiting.run(reply, input, route) : route.run(input))
       reply.code(result.status).header('cache-control', 'no-store')
@@ -90,7 +98,13 @@ const urlOf = ({ path }: Route): string => path.replaceAll(/\{(\w+)\}/g, ':$1')
 
 const noQuery = object({})
 
-function bodyOf(request: FastifyRequest, { body }: Route, params: { queue: string }, bytes_max: number): Promise<unknown> {
-  if (body === undefined) return readNothing(request)
-  return body.kind === 'json' ? readJson(request, body, bytes_max) : readMessages(request, body, params, bytes_max)
+function bodyOf(
+  request: FastifyRequest,
+  from: Source,
+  { body }: Route,
+  params: { queue: string },
+  bytes_max: number,
+): Promise<unknown> {
+  if (body === undefined) return readNothing(request, from)
+  return body.kind === 'json' ? readJson(request, from, body, bytes_max) : readMessages(request, from, body, params, bytes_max)
 }

@@ -35,7 +35,7 @@ export function publishRoutes({ publish }: Operations): Route[] {
         200: { text: 'No queue wanted it.', schema: published },
         201: { text: 'It is in at least one queue.', schema: published },
       },
-      errors: ['topic_invalid', 'queue_not_found', 'queue_full', 'store_full'],
+      errors: ['topic_invalid', 'queue_not_found', 'queue_full', 'limit_reached', 'store_full'],
       async run({ body: { encoding = 'text', body = '', properties: shown, ...message } }) {
         const given = shown === undefined ? {} : { properties: readShown(shown, 'properties') }
         const { id } = await publish({ ...message, ...given, body: decode(body, encoding, 'body') } as Publication)

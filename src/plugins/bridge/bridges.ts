@@ -12,7 +12,8 @@ import type { Damaged } from '../../store/disk.js'
 import { bridgeRuleKey, bridgeRules, textOf } from '../../store/keys.js'
 import type { Store } from '../../store/store.js'
 import { type RuleCounts, Tally, Totals } from './counts.js'
-import { readRuleRow, ruleRow } from './record.js'
+import { MadeRules } from './made-rules.js'
+import { readRuleRow, ruleRow, takeMaker } from './record.js'
 import { type Compiled, invalid, parseRule, type Rule } from './rule.js'
 import { RuleTaker } from './rule-taker.js'
 import { Targets } from './targets.js'
@@ -35,6 +36,10 @@ export interface Bridges {
    * the settings; `limit_reached`; `store_failed`. Nothing has changed then.
    */
   put(name: string, input: unknown): { readonly rule: ListedRule; readonly created: boolean }
+  /** The same for a rule that a subscription of `client` needs; its own limits come first. */
+  make(name: string, input: unknown, client: string): void
+  /** True when a rule copies `filter` into `queue`, both as written. */
+  copies(filter: string, queue: string): boolean
   /** Ends the rule; its queue stays. False when there is none. Throws `read_only`, `store_failed`. */
   delete(name: string): boolean
   /** Resolves when everything done so far is on the disk; rejects with `store_failed`. */
@@ -48,6 +53,9 @@ export interface BridgeOptions {
   readonly rules: readonly Readonly<Record<string, unknown>>[]
   /** Queues that rules may make by themselves. */
   readonly max_auto_queues: number
+  /** Rules that subscriptions may make: all together, and those of one client. */
+  readonly max_auto_rules: number
+  readonly max_client_rules: number
   /** Rules, those of the settings included. */
   readonly max_rules: number
   /** Bytes of a payload that the condition of a rule looks into. */
@@ -77,6 +85,9 @@ export class RuleBook implements Bridges {
   private readonly tallies = new Map<string, Tally>()
   /** Stored rules that are not at work: the settings have one of that name, or this version cannot carry them out. */
   private readonly idle = new Set<string>()
+  /** How many active rules copy a filter into a queue, by both. */
+  private readonly pairs = new Map<string, number>()
+  private readonly made: MadeRules
   private standing: Standing | undefined
 
   /** Throws `bad_setting` for a rule of the settings that cannot be. */
@@ -84,6 +95,7 @@ export class RuleBook implements Bridges {
     this.api = api
     this.seldom = new Seldom(api.log, () => api.coarse_ms())
     this.options = options
+    this.made = new MadeRules(options)
     for (const [i, { name, ...fields }] of options.rules.entries()) {
       const compiled = settingsRule(i, name, fields)
       if (this.fixed.has(compiled.rule.name)) {
@@ -108,6 +120,8 @@ export class RuleBook implements Bridges {
     this.standing = undefined
     this.active.clear()
     this.idle.clear()
+    this.pairs.clear()
+    this.made.clear()
     const targets = new Targets(ordered, store, {
       max: options.max_auto_queues,
       log: api.log,
@@ -132,9 +146,14 @@ export class RuleBook implements Bridges {
         onDamaged({ key })
         continue
       }
+      const maker = takeMaker(fields)
       const compiled = this.revive(name, fields)
-      if (compiled === undefined) this.idle.add(name)
-      else this.activate(standing, compiled, 'stored')
+      if (compiled === undefined) {
+        this.idle.add(name)
+        continue
+      }
+      if (maker !== undefined) this.made.add(name, maker)
+      this.activate(standing, compiled, 'stored')
     }
     for (const name of this.tallies.keys()) if (!this.active.has(name)) this.tallies.delete(name)
     this.standing = standing
@@ -153,7 +172,20 @@ export class RuleBook implements Bridges {
     return this.active.size
   }
 
+  copies(filter: string, queue: string): boolean {
+    return this.pairs.has(pairOf(filter, queue))
+  }
+
+  make(name: string, input: unknown, client: string): void {
+    if (!this.made.has(name)) this.made.check(client, (limit) => this.api.refused(limit))
+    this.store(name, input, client)
+  }
+
   put(name: string, input: unknown): { rule: ListedRule; created: boolean } {
+    return this.store(name, input, undefined)
+  }
+
+  private store(name: string, input: unknown, maker: string | undefined): { rule: ListedRule; created: boolean } {
     const compiled = parseRule(name, input)
     const standing = this.changeable(name)
     const created = !this.active.has(name)
@@ -169,8 +201,10 @@ export class RuleBook implements Bridges {
         standing.targets.make(compiled.queue.text, compiled.key !== undefined)
       }
     }
-    standing.store.journal.put(bridgeRuleKey(name), ruleRow(compiled.rule))
+    standing.store.journal.put(bridgeRuleKey(name), ruleRow(compiled.rule, maker))
     this.idle.delete(name)
+    if (maker === undefined) this.made.delete(name)
+    else this.made.add(name, maker)
     return { rule: listed(this.activate(standing, compiled, 'stored')), created }
   }
 
@@ -182,6 +216,8 @@ export class RuleBook implements Bridges {
       this.api.removeTaker(active.taker)
       this.active.delete(name)
       this.tallies.delete(name)
+      this.made.delete(name)
+      this.pair(active.taker.compiled.rule, -1)
     }
     store.journal.del(bridgeRuleKey(name))
     return true
@@ -210,8 +246,19 @@ export class RuleBook implements Bridges {
     const active = { taker, source }
     this.active.set(name, active)
     this.api.addTaker(taker)
-    if (before !== undefined) this.api.removeTaker(before.taker)
+    this.pair(compiled.rule, 1)
+    if (before !== undefined) {
+      this.api.removeTaker(before.taker)
+      this.pair(before.taker.compiled.rule, -1)
+    }
     return active
+  }
+
+  private pair({ filter, queue }: Rule, more: 1 | -1): void {
+    const pair = pairOf(filter, queue)
+    const count = (this.pairs.get(pair) ?? 0) + more
+    if (count > 0) this.pairs.set(pair, count)
+    else this.pairs.delete(pair)
   }
 
   /** Makes the queue of a rule of the settings; without it the rule works all the same, and what it refuses is counted. */
@@ -239,6 +286,11 @@ export class RuleBook implements Bridges {
       return undefined
     }
   }
+}
+
+/** A queue's name, or the template of one, has no NUL, and neither has a filter. */
+function pairOf(filter: string, queue: string): string {
+  return `${queue}\0${filter}`
 }
 
 function listed({ taker, source }: Active): ListedRule {

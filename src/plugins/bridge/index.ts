@@ -18,6 +18,8 @@ export type { Rule } from './rule.js'
 export const defaultBridgeOptions: BridgeOptions = {
   rules: [],
   max_auto_queues: 1_000,
+  max_auto_rules: 1_000,
+  max_client_rules: 100,
   max_rules: 10_000,
   max_when_bytes: 65_536,
 }

@@ -9,19 +9,24 @@ import type { Bridges } from '../bridge/index.js'
 import type { RefusalReason } from './refusals.js'
 
 /** Why there is no such queue and rule, or undefined: they are there, from the open commit group on at the latest. */
-export type AutoBridge = (queue: string, filter: string) => RefusalReason | undefined
+export type AutoBridge = (queue: string, filter: string, client: string) => RefusalReason | undefined
 
-export function autoBridge(api: BrokerApi, allowed: boolean): AutoBridge {
-  return (queue, filter) => {
+/** `auto`: while nobody has to say who they are; else anybody who may subscribe may make what stays. */
+export type MayMake = 'auto' | 'yes' | 'no'
+
+export function autoBridge(api: BrokerApi, allowed: MayMake): AutoBridge {
+  return (queue, filter, client) => {
     const bridges = offered(api)
-    if (bridges === undefined || !allowed) return 'not_allowed'
-    if (bridges.list().some((rule) => rule.queue === queue && rule.filter === filter)) return undefined
+    if (bridges === undefined) return 'not_allowed'
+    // What is there may be consumed all the same.
+    if (bridges.copies(filter, queue)) return undefined
+    if (allowed === 'no' || (allowed === 'auto' && api.authenticates)) return 'not_allowed'
     try {
-      bridges.put(ruleName(queue, filter), { filter, queue })
+      bridges.make(ruleName(queue, filter), { filter, queue }, client)
       return undefined
     } catch (error) {
       if (!(error instanceof AqueductError)) throw error
-      api.log.info({ err: error, queue, filter }, 'a subscription could not make its queue')
+      api.log.debug({ why: error.message, queue, filter }, 'a subscription could not make its queue')
       return error.code === 'limit_reached' ? 'quota' : error.code === 'store_failed' ? 'failed' : 'no_such'
     }
   }

@@ -6,7 +6,7 @@ import type { BrokerApi, Plugin } from '../../broker/plugin.js'
 import type { QueueLimits } from '../../queue/queue.js'
 import { type DurableQueues, defaultSessionLimits } from '../durable-queues/index.js'
 import type { QosRetry } from '../qos-retry/index.js'
-import { autoBridge } from './auto-bridge.js'
+import { autoBridge, type MayMake } from './auto-bridge.js'
 import type { ConsumerCounts } from './consumer-group.js'
 import type { Distribution } from './distribution.js'
 import { Members } from './members.js'
@@ -19,7 +19,7 @@ export interface ConsumersOptions {
   /** The same for one group or queue: `{ "jobs": "hash_topic", "$queue/orders": "sticky" }`. */
   readonly groups: Readonly<Record<string, Distribution>>
   /** Subscribing `$queue/{name}/{filter}` makes queue and bridge rule; within the bounds of the bridge. */
-  readonly auto_queues: boolean
+  readonly auto_queues: MayMake
   /** Shared groups that there may be. */
   readonly max_groups: number
   /** Bounds of one group's queue. */
@@ -29,7 +29,7 @@ export interface ConsumersOptions {
 export const defaultConsumers: ConsumersOptions = {
   distribution: 'round_robin',
   groups: {},
-  auto_queues: true,
+  auto_queues: 'auto',
   max_groups: 10_000,
   limits: defaultSessionLimits,
 }

@@ -103,11 +103,11 @@ export class QueueSpace implements Space {
     return [{ name: `$queue/${name}` }, { name: rest, renamed: (inner) => `$queue/${name}/${inner}` }]
   }
 
-  asks(_session: Session, filter: string, options: SubscriptionOptions): number {
+  asks(session: Session, filter: string, options: SubscriptionOptions): number {
     const { name, rest } = partsOf(filter)
     if (!queueNameValid(name)) return refusal('no_such')
     if (rest !== undefined) {
-      const why = this.bridge(name, rest)
+      const why = this.bridge(name, rest, session.clientId)
       if (why !== undefined) return refusal(why)
     }
     return this.consumers.exists(name) ? atMost1(options) : refusal('no_such')
