@@ -255,6 +255,27 @@ describe('store.durability = "os"', () => {
     expect(lines).toEqual([{ from: expect.any(Number), to: COMMITS, text: expect.stringContaining('are lost') }])
     await store.close()
   })
+
+  test('after the machine went down a hole in the log is its end: nothing behind it is taken', async () => {
+    await killed('os')
+    await zero(await named(/\.log$/), 500, 100)
+    const store = await open({ durability: 'os', boot: 'another' })
+    const rows = await rowsThere(store)
+    expect(rows).toBeGreaterThan(1)
+    expect(await store.disk.get(metaKey(`row ${COMMITS}`))).toBeUndefined()
+    await commit(store, rows + 1)
+    await store.close()
+    expect(said.map((s) => s.level)).toEqual(['error', 'error'])
+    const again = await open({ durability: 'os' })
+    expect(await rowsThere(again)).toBe(rows + 1)
+    await again.close()
+  })
+
+  test('on the same run of the kernel it is refused', async () => {
+    await killed('os')
+    await zero(await named(/\.log$/), 500, 100)
+    await refused('store_damaged', /whole writes follow/, { durability: 'os' })
+  })
 })
 
 describe('a disk that fails while a folder is opened', () => {
