@@ -26,6 +26,7 @@ const OP = {
   mkdir: 8,
   rmdir: 9,
   unsupported: 10,
+  link: 11,
 } as const
 
 /** One record of files.c, `before` and `after` in ns of CLOCK_MONOTONIC. */
@@ -189,6 +190,10 @@ export class Shadow {
     else if (op === OP.rename) {
       const [from, to] = text.split('\0')
       this.change({ from, to, file: this.names.get(from) ?? null, after: operation.after })
+    } else if (op === OP.link) {
+      const [from, to] = text.split('\0')
+      const file = this.names.get(from)
+      if (file !== undefined) this.change({ from: null, to, file, after: operation.after })
     } else if (op === OP.unlink) {
       const file = this.names.get(text)
       if (file !== undefined) this.change({ from: text, to: null, file, after: operation.after })

@@ -31,7 +31,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { OP_OPEN = 1, OP_WRITE, OP_SYNC, OP_DIRSYNC, OP_RENAME, OP_UNLINK, OP_TRUNCATE, OP_MKDIR, OP_RMDIR, OP_UNSUPPORTED };
+enum { OP_OPEN = 1, OP_WRITE, OP_SYNC, OP_DIRSYNC, OP_RENAME, OP_UNLINK, OP_TRUNCATE, OP_MKDIR, OP_RMDIR, OP_UNSUPPORTED, OP_LINK };
 
 /* Little endian, packed, followed by `length` bytes: a path, two paths with a zero between, or data. */
 struct record {
@@ -223,7 +223,12 @@ int __openat64_2(int at, const char *path, int flags) { return do_open(at, path,
 int creat(const char *path, mode_t mode) { return do_open(AT_FDCWD, path, O_CREAT | O_WRONLY | O_TRUNC, mode); }
 int creat64(const char *path, mode_t mode) { return do_open(AT_FDCWD, path, O_CREAT | O_WRONLY | O_TRUNC, mode); }
 
-static uint64_t handle_of(int fd) { return fd >= 0 && fd < MAX_FD ? handles[fd] : 0; }
+/* Node closes its files by a system call that cannot be intercepted: what cannot be positioned is a socket that got the number since. */
+static uint64_t handle_of(int fd) {
+  if (fd < 0 || fd >= MAX_FD || !handles[fd]) return 0;
+  if (lseek(fd, 0, SEEK_CUR) < 0) handles[fd] = 0;
+  return handles[fd];
+}
 
 int close(int fd) {
   if (fd == log_fd && fd >= 0) return 0;
@@ -368,9 +373,13 @@ int rename(const char *from, const char *to) {
   return result;
 }
 int link(const char *from, const char *to) {
-  char x[PATH_MAX];
+  char x[PATH_MAX], y[PATH_MAX];
+  const char *mine_from = ours(AT_FDCWD, from, x), *mine_to = ours(AT_FDCWD, to, y);
+  uint64_t before = now();
+  if (mine_to) FAIL(ON_CREATE);
   int result = real_link()(from, to);
-  if (result == 0 && ours(AT_FDCWD, to, x)) put(OP_UNSUPPORTED, now(), 0, 0, "link", 4);
+  if (result == 0 && mine_from && mine_to) put_two(OP_LINK, before, mine_from, mine_to);
+  else if (result == 0 && mine_to) put(OP_UNSUPPORTED, before, 0, 0, "link over the border", 20);
   return result;
 }
 
