@@ -1,4 +1,5 @@
 /** A folder is opened only when all that it needs can be read, and nothing changes when it is refused. */
+import { createHash } from 'node:crypto'
 import { cp, mkdir, mkdtemp, readdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -237,6 +238,38 @@ describe('a folder that is less than was stored', () => {
   })
 })
 
+describe('a block of rows whose checksum is wrong', () => {
+  /** A folder with one table, whose blocks are not compressed because nothing is gained by that. */
+  const table = async (): Promise<string> => {
+    const store = await open()
+    for (let n = 1; n <= 4; n++) {
+      store.journal.put(
+        metaKey(`long ${n}`),
+        Buffer.concat(Array.from({ length: 40 }, (_, i) => createHash('sha512').update(`${n} ${i}`).digest())),
+      )
+    }
+    await store.close()
+    await open().then((again) => again.close())
+    said = []
+    return named(/\.ldb$/)
+  }
+
+  test('LevelDB would end the process over it: refused, with the table and the keys', async () => {
+    await zero(await table(), 0, 20)
+    await refused('store_damaged', /\.ldb: rows from .* to .* have changed/)
+  })
+
+  test('LevelDB gets through it: said, and the store opens', async () => {
+    const file = await table()
+    const at = (await readFile(file)).indexOf(createHash('sha512').update('2 7').digest())
+    expect(at).toBeGreaterThan(0)
+    await flip(file, at)
+    const store = await open()
+    await store.close()
+    expect(said).toEqual([{ level: 'error', text: expect.stringContaining('rows of the store have changed') }])
+  })
+})
+
 describe('store.durability = "os"', () => {
   test('on the same run of the kernel the mark binds', async () => {
     await killed('os')
@@ -254,6 +287,27 @@ describe('store.durability = "os"', () => {
     const store = await open({ durability: 'os', boot: 'another', log: { ...log, error } })
     expect(lines).toEqual([{ from: expect.any(Number), to: COMMITS, text: expect.stringContaining('are lost') }])
     await store.close()
+  })
+
+  test('after the machine went down a hole in the log is its end: nothing behind it is taken', async () => {
+    await killed('os')
+    await zero(await named(/\.log$/), 500, 100)
+    const store = await open({ durability: 'os', boot: 'another' })
+    const rows = await rowsThere(store)
+    expect(rows).toBeGreaterThan(1)
+    expect(await store.disk.get(metaKey(`row ${COMMITS}`))).toBeUndefined()
+    await commit(store, rows + 1)
+    await store.close()
+    expect(said.map((s) => s.level)).toEqual(['error', 'error'])
+    const again = await open({ durability: 'os' })
+    expect(await rowsThere(again)).toBe(rows + 1)
+    await again.close()
+  })
+
+  test('on the same run of the kernel it is refused', async () => {
+    await killed('os')
+    await zero(await named(/\.log$/), 500, 100)
+    await refused('store_damaged', /whole writes follow/, { durability: 'os' })
   })
 })
 

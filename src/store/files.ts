@@ -1,7 +1,7 @@
 /**
  * The few file operations with which a folder is looked at and kept safe around LevelDB's open. Passed in, so that tests can let each fail.
  */
-import { copyFile, link, lstat, mkdir, open, readdir, rename, rm } from 'node:fs/promises'
+import { copyFile, link, lstat, mkdir, open, readdir, rename, rm, writeFile } from 'node:fs/promises'
 import { syncFile, syncFolder } from './create.js'
 
 export interface OpenFile {
@@ -18,7 +18,8 @@ export interface Files {
   exists(path: string): Promise<boolean>
   mkdir(folder: string): Promise<void>
   link(from: string, to: string): Promise<void>
-  /** Flushed. */
+  /** Flushed, as is `copy`. */
+  write(path: string, bytes: Buffer): Promise<void>
   copy(from: string, to: string): Promise<void>
   rename(from: string, to: string): Promise<void>
   /** A folder with all that is in it; nothing when it is not there. */
@@ -86,6 +87,10 @@ export const realFiles: Files = {
   },
   mkdir: async (folder) => void (await mkdir(folder, { mode: 0o700 })),
   link,
+  async write(path, bytes) {
+    await writeFile(path, bytes, { mode: 0o600 })
+    await syncFile(path)
+  },
   async copy(from, to) {
     await copyFile(from, to)
     await syncFile(to)

@@ -10,7 +10,8 @@ import { AqueductError } from '../core/errors.js'
 import type { Log } from '../core/log.js'
 import { type Files, readWhole } from './files.js'
 import { Finder } from './finder.js'
-import { type Inspection, inspect, type Witness } from './inspect.js'
+import { type Inspection, inspect } from './inspect.js'
+import type { Witness } from './logs.js'
 import { binds, type FoundMark, MARK, readMark } from './mark.js'
 import { Snapshot } from './snapshot.js'
 import { Sweep, tellChanged } from './sweep.js'
@@ -81,7 +82,9 @@ export class Guard {
     const { path, log } = this.o
     this.unverifiedRuns = await this.runs()
     // More than one run ended before it had seen all tables, perhaps because of one of them.
-    const found = await inspect(this.finder, this.unverifiedRuns > 1 ? Number.POSITIVE_INFINITY : VERIFIED_BYTES_MAX)
+    const bytes = this.unverifiedRuns > 1 ? Number.POSITIVE_INFINITY : VERIFIED_BYTES_MAX
+    const unflushed = this.mark !== undefined && !binds(this.mark, this.o.boot)
+    const found = await inspect(this.finder, bytes, unflushed)
     this.found = found
     this.judge(found.changed)
     if (found.lastCommit > 0) this.compare(found.lastCommit)
@@ -131,14 +134,29 @@ export class Guard {
     return Number(bytes.toString('latin1', 0, 3)) || 0
   }
 
-  /** Keeps the folder as it is now. */
+  /** Keeps the folder as it is now. Only then is a log that has a hole cut before it: LevelDB would go on behind it. */
   async keep(): Promise<void> {
     try {
       await this.snapshot.take()
       this.kept = true
+      const early = this.found?.early
+      if (early === undefined) return
+      await this.replace(early.name, early.bytes)
+      for (const name of early.later) await this.replace(name, Buffer.alloc(0))
     } catch (error) {
       throw failed(`The folder of ${this.o.path} could not be kept as it is before it is opened`, error)
     }
+  }
+
+  private async replace(name: string, bytes: Buffer): Promise<void> {
+    const { files } = this.o
+    const file = join(this.finder.folder, name)
+    this.o.log.error(
+      { file, bytes: bytes.length },
+      'a log of the store has a hole, as after a power cut with store.durability = "os": it is cut there',
+    )
+    await files.write(`${file}.new`, bytes)
+    await files.rename(`${file}.new`, file)
   }
 
   /** Rejects unless all that the logs held is in the open database. */

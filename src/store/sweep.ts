@@ -64,6 +64,7 @@ export class Sweep {
         if (this.closed) return
         if (!this.verified.has(table.number)) await this.look(table.number)
       }
+      if (this.closed) return
       this.verified = new Set()
       this.onDone()
     } catch (error) {

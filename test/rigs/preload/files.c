@@ -260,7 +260,12 @@ int __openat64_2(int at, const char *path, int flags) { return do_open(at, path,
 int creat(const char *path, mode_t mode) { return do_open(AT_FDCWD, path, O_CREAT | O_WRONLY | O_TRUNC, mode); }
 int creat64(const char *path, mode_t mode) { return do_open(AT_FDCWD, path, O_CREAT | O_WRONLY | O_TRUNC, mode); }
 
-static uint64_t handle_of(int fd) { return fd >= 0 && fd < MAX_FD ? handles[fd] : 0; }
+/* Node closes its files by a system call that cannot be intercepted: what cannot be positioned is a socket that got the number since. */
+static uint64_t handle_of(int fd) {
+  if (fd < 0 || fd >= MAX_FD || !handles[fd]) return 0;
+  if (lseek(fd, 0, SEEK_CUR) < 0) handles[fd] = 0;
+  return handles[fd];
+}
 
 int close(int fd) {
   if (fd == log_fd && fd >= 0) return 0;
