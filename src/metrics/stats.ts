@@ -23,6 +23,8 @@ export interface BrokerCounts {
   readonly droppedTooLarge: number
   /** Publishes refused because the disk is nearly full. */
   readonly refusedFull: number
+  /** Times that a connection was not read on because its client did not take its answers. */
+  readonly inputStalls: number
   /** Connections closed for a packet that breaks the protocol. */
   readonly malformed: number
   readonly takeovers: number
