@@ -71,6 +71,7 @@ function brokerCounts(): BrokerCounts {
     droppedReserved: 9,
     droppedRefused: 0,
     droppedTooLarge: 0,
+    inputStalls: 0,
     refusedFull: 10,
     refusedQuota: 48,
     turnedAway: 49,

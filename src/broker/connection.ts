@@ -183,6 +183,10 @@ export class Connection extends EventEmitter implements TransportHandler, Delive
     return this.state.work
   }
 
+  get workMax(): number {
+    return this.state.workMax()
+  }
+
   rest(): void {
     this.suspend(RESTS)
     setImmediate(() => this.resume(RESTS))

@@ -30,7 +30,7 @@ import { handlePublish, handlePubrel } from './publishing.js'
 import { handleSubscribe, handleUnsubscribe } from './subscribing.js'
 
 /** What any packet costs, in the unit of `BrokerState.work`. */
-const PACKET_WORK = 4
+const PACKET_WORK = 16
 
 /** Handles the packet that `frame` describes; `packetStart` is where its fixed header begins in `buf`. */
 export function handlePacket(c: Connection, frame: Frame, buf: Buffer, packetStart: number): void {

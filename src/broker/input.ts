@@ -16,6 +16,8 @@ interface Reader {
   readonly packetBytesMax: number
   /** What packets have cost so far, over all connections: grows. */
   readonly work: number
+  /** Up to where it may grow in this turn by the packets of this connection. */
+  readonly workMax: number
   /** Bytes of answers that the client has not taken, at most; from how many on it must be looked what is true, and reading perhaps be stopped. */
   readonly answersHeld: number
   readonly answersLook: number
@@ -37,9 +39,6 @@ export const STALLED = 2
 export const RESTS = 4
 /** What has begun is not at its end: a SUBSCRIBE of a great many filters. */
 export const WORKS = 8
-
-/** What the packets of one turn of one connection may cost, in the unit of `BrokerState.work`: about ten milliseconds. */
-export const WORK_PER_TURN = 65_536
 
 export class Input {
   /** Why packets wait and the socket is not read; 0: they do not. */
@@ -125,7 +124,7 @@ export class Input {
   /** Hands out the whole packets in `buf`; returns the offset of the first byte that was not used. */
   private parse(buf: Buffer, start: number, end: number): number {
     const { reader } = this
-    const workMax = reader.work + WORK_PER_TURN
+    const { workMax } = reader
     let pos = start
     while (pos < end && this.why === 0) {
       const found = readFrame(buf, pos, end, reader.version ?? 4, frame)

@@ -15,6 +15,9 @@ import type { BrokerState, Stored } from './state.js'
 
 const fields = new PublishFields()
 
+/** What an answer that may wait for a commit costs, in the unit of `BrokerState.work`. */
+const ANSWERED_WORK = 16
+
 export function handlePublish(c: Connection, buf: Buffer, frame: Frame, packetStart: number): void {
   const { state } = c
   const wrong = readPublish(buf, frame, c.version ?? 4, fields)
@@ -32,6 +35,7 @@ export function handlePublish(c: Connection, buf: Buffer, frame: Frame, packetSt
   const stored = state.stored
   if (stored === null) return
   const { qos, packetId } = fields
+  if (qos > 0) state.work += ANSWERED_WORK
   if (peer !== null && !isExpected(c, peer, qos, packetId)) return
   if (qos === 2 && !isFresh(c, stored, packetId)) return
   if (topic.dollar && state.spaces.isClosed(topic.name)) {

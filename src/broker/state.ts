@@ -25,6 +25,10 @@ import { Spaces } from './spaces.js'
 import { BrokerStats } from './stats.js'
 import type { Wills } from './wills.js'
 
+/** What the packets of one turn may cost, ten milliseconds or two; and those of one connection in any case. */
+const WORK_PER_TURN = 32_768
+const WORK_MIN = 2_048
+
 export interface Stored {
   readonly store: Store
   readonly mailboxes: Mailboxes
@@ -64,10 +68,15 @@ export class BrokerState {
   /** Uptime at the last sweep: good enough for keep alive, and free to read. */
   uptime_ms = 0
   /**
-   * What clients' packets have cost so far: a unit is about what one copy of a message costs. One connection's packets may cost so much in a turn
-   * (`input.ts`); then others have theirs.
+   * What clients' packets have cost so far: a unit is about what one copy of a message costs. In one turn packets may cost so much together; a connection
+   * that comes later in the turn gets a little all the same, and who has more to do goes on in the next (`input.ts`).
    */
   work = 0
+  private turnMax = 0
+  private turnArmed = false
+  private readonly turnEnded = (): void => {
+    this.turnArmed = false
+  }
   /** Retained messages on their way to new subscriptions. */
   readonly replays = new Replays()
 
@@ -96,6 +105,16 @@ export class BrokerState {
       this.flushArmed = true
       setImmediate(this.flushLater)
     }
+  }
+
+  /** Up to where `work` may grow by what a connection has to be handled now. */
+  workMax(): number {
+    if (!this.turnArmed) {
+      this.turnArmed = true
+      this.turnMax = this.work + WORK_PER_TURN
+      setImmediate(this.turnEnded)
+    }
+    return Math.max(this.turnMax, this.work + WORK_MIN)
   }
 
   /** Writes out what every dirty connection has. */

@@ -35,7 +35,7 @@ export interface AskedSubscription {
 const READ_PER_TURN = 2_048
 const APPLIED_PER_TURN = 512
 /** What a filter costs, in the unit of `BrokerState.work`. */
-const FILTER_WORK = 32
+const FILTER_WORK = 64
 /** A packet up to this is read where it lies; of a larger one, which may be read in several turns, a copy. */
 const READ_AT_ONCE_BYTES = 8_192
 /** What an answer that waits for its commit holds besides its codes, roughly. */

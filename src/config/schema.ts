@@ -134,7 +134,7 @@ export const table = {
       size(16 * KIB, 16 * GIB),
       MIB,
       'bytes',
-      'Bytes that may wait in memory for one slow client; beyond it QoS 0 messages to that client are dropped and counted.',
+      'Bytes that may wait in memory for one slow client. Beyond it QoS 0 messages to that client are dropped and counted; and a client that has so many bytes of answers to take is not read until it took them.',
     ),
     max_keepalive_s: row(
       whole(1, 65_535),

@@ -71,6 +71,11 @@ function addBroker(to: Counters, broker: BrokerCounts): void {
     { labels: { reason: 'store_full' }, value: broker.refusedFull },
     { labels: { reason: 'queue_full' }, value: broker.refusedQuota },
   ])
+  to.counter(
+    'aqueduct_input_stalls_total',
+    'Times that a connection was not read on because its client did not take its answers.',
+    () => broker.inputStalls,
+  )
   to.counter('aqueduct_connections_closed_total', 'MQTT connections that Aqueduct closed, by reason.', () => [
     { labels: { reason: 'malformed' }, value: broker.malformed },
     { labels: { reason: 'publish_refused' }, value: broker.turnedAway },

@@ -25,6 +25,8 @@ export interface BrokerCounts {
   readonly refusedFull: number
   /** Publishes refused because a queue that must have them has no room. */
   readonly refusedQuota: number
+  /** Times that a connection was not read on because its client did not take its answers. */
+  readonly inputStalls: number
   /** Connections closed for a packet that breaks the protocol. */
   readonly malformed: number
   /** Connections before MQTT 5 closed because a publish could not be taken. */

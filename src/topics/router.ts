@@ -17,6 +17,9 @@ export interface Match<S, O> {
   readonly options: O
 }
 
+/** What it costs to put one entry in order and to merge it, in places looked at. */
+const JOIN_PLACES = 3
+
 export class Router<S extends object, O> {
   private readonly merge: (options: O[]) => readonly O[]
   private readonly exact = new Map<string, Slot<S, O>>()
@@ -26,7 +29,7 @@ export class Router<S extends object, O> {
   private count = 0
   /* A match's own memory, kept between matches; empty outside one. */
   private readonly matched: Slot<S, O>[] = []
-  /** Places of the table that the last match looked at: what it cost, beside what it found. */
+  /** What the last match cost: places of the table that it looked at, and joining what overlaps. */
   looked = 0
 
   /**
@@ -119,7 +122,7 @@ export class Router<S extends object, O> {
 
   /** Entries of several filters, made one per subscriber, in order of each one's first. Linear but for putting in order what is left. */
   private joined(found: Entry<S, O>[]): Match<S, O>[] {
-    // What one subscriber has is put in order of subscription by the way in which it is merged.
+    this.looked += found.length * JOIN_PLACES
     found.sort(byOrder)
     const groups = new Map<S, Entry<S, O> | Entry<S, O>[]>()
     for (let i = 0; i < found.length; i++) {

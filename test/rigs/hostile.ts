@@ -1,0 +1,184 @@
+/**
+ * The hostile rig: careless and spiteful clients, one kind at a time, at the built program with a small heap, and two honest pairs beside them. The honest
+ * must keep their rate and see no stall, the broker its memory and its life, and what it holds back or refuses must be counted.
+ *
+ *   npx tsx test/rigs/hostile.ts                       every attack for 20 s, each on a broker of its own
+ *   npx tsx test/rigs/hostile.ts --short               3 s each on one broker, a tenth of what is prepared
+ *   npx tsx test/rigs/hostile.ts --only overlapping    those whose name has the word
+ *
+ * Exit 1 when any is broken: below 95 % of the rate, a stall beyond --stall-ms (250; 2,000 in the short form), more than --rss-mib, an end, or nothing counted.
+ * How late the honest are by themselves, which a busy machine makes them, is taken off.
+ */
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
+import { attacks } from './hostile/all.js'
+import { type Attack, Ground } from './hostile/attack.js'
+import type { Seen } from './hostile/honest.js'
+import { Options, pause } from './lib/options.js'
+import { watchMemory } from './lib/process.js'
+import { type Running, targetNamed, track } from './lib/target.js'
+
+/** The honest pairs, in their process. */
+class Honest {
+  private readonly child: ChildProcess
+  private readonly lines: AsyncIterator<string>
+
+  constructor(port: number) {
+    const file = fileURLToPath(new URL('./hostile/honest.ts', import.meta.url))
+    this.child = track(spawn(process.execPath, ['--import', 'tsx', file, String(port)], { stdio: ['pipe', 'pipe', 'inherit'] }))
+    this.lines = createInterface({ input: this.child.stdout as NodeJS.ReadableStream })[Symbol.asyncIterator]()
+  }
+
+  async ready(): Promise<void> {
+    if ((await this.lines.next()).value !== 'ready') throw new Error('the honest could not begin')
+  }
+
+  /** What they saw since the last time. */
+  async seen(): Promise<Seen> {
+    this.child.stdin?.write('\n')
+    return JSON.parse((await this.lines.next()).value as string) as Seen
+  }
+
+  stop(): void {
+    this.child.kill('SIGKILL')
+  }
+}
+
+interface Bounds {
+  seconds: number
+  scale: number
+  heap_mib: number
+  rss_mib: number
+  stall_ms: number
+  settings: readonly string[]
+}
+
+async function start(dir: string, settings: readonly string[], { heap_mib }: Bounds): Promise<Running> {
+  const env = { NODE_OPTIONS: `--max-old-space-size=${heap_mib}` }
+  return targetNamed('aqueduct').start(dir, { env, settings: ['http.port=0', ...settings] })
+}
+
+/** The sum of what `/metrics` counts by that name; undefined when it does not answer. */
+async function counted(broker: Running, name: RegExp): Promise<number | undefined> {
+  try {
+    const text = await (
+      await fetch(`http://127.0.0.1:${broker.http_port}/metrics`, { signal: AbortSignal.timeout(10_000) })
+    ).text()
+    const samples = text.split('\n').filter((line) => name.test(line))
+    return samples.reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' '))), 0)
+  } catch {
+    return undefined
+  }
+}
+
+function limitDescriptors(pid: number, soft: number | 'hard'): void {
+  spawnSync('prlimit', ['--pid', String(pid), soft === 'hard' ? '--nofile=4096:' : `--nofile=${soft}:`])
+}
+
+/** One line about it; ends in `kept` or `BROKEN`. */
+async function meet(attack: Attack, broker: Running, b: Bounds): Promise<string> {
+  const ground = new Ground({ port: broker.port, http_port: broker.http_port, scale: b.scale })
+  const honest = new Honest(broker.port)
+  const broken: string[] = []
+  let top = (): number => 0
+  try {
+    await attack.prepare?.(ground)
+    await honest.ready()
+    await pause(500)
+    await honest.seen()
+    const before = attack.counted === undefined ? 0 : await counted(broker, attack.counted)
+    top = watchMemory(broker.pid)
+    if (attack.descriptors !== undefined) limitDescriptors(broker.pid, attack.descriptors)
+    const run = attack.run(ground).catch((error: unknown) => broken.push(`the attack failed: ${error}`))
+    await Promise.race([pause(b.seconds * 1_000), broker.exited])
+    // What is on its way counts: what matters is that it comes.
+    const seen = broker.gone() ? undefined : await honest.seen()
+    ground.end()
+    await Promise.race([run, pause(5_000)])
+    if (attack.descriptors !== undefined && !broker.gone()) limitDescriptors(broker.pid, 'hard')
+    const rss = top()
+    if (broker.gone()) broken.push(`the broker ended (${await broker.exited}): ${broker.stderr().slice(-300)}`)
+    else if (seen !== undefined) judge(seen, b, broken)
+    if (rss > b.rss_mib) broken.push(`${rss.toFixed(0)} MiB`)
+    // In a few seconds the kernel's own buffers may hold all that is refused.
+    if (attack.counted !== undefined && !broker.gone() && b.seconds >= 10) {
+      const after = await counted(broker, attack.counted)
+      if (after === undefined || before === undefined || after <= before)
+        broken.push(`nothing counted by ${attack.counted.source}`)
+    }
+    const figures = seen === undefined ? '' : `${share(seen).toFixed(1)} % of the rate, slowest ${stallOf(seen).toFixed(0)} ms, `
+    return `hostile, ${attack.name}: ${figures}${rss.toFixed(0)} MiB: ${broken.length === 0 ? 'kept' : `${broken.join('; ')}: BROKEN`}`
+  } catch (error) {
+    return `hostile, ${attack.name}: ${error instanceof Error ? error.message : String(error)}: BROKEN`
+  } finally {
+    top()
+    ground.end()
+    honest.stop()
+  }
+}
+
+const share = ({ due, arrived }: Seen): number => (due === 0 ? 0 : (100 * arrived) / due)
+const stallOf = ({ slowest_ms, longest_gap_ms, own_lag_ms }: Seen): number =>
+  Math.max(0, Math.max(slowest_ms, longest_gap_ms) - own_lag_ms)
+
+function judge(seen: Seen, b: Bounds, broken: string[]): void {
+  // The last few are still under way when it ends.
+  const allowed = b.seconds < 10 ? 90 : 95
+  if (share(seen) < allowed) broken.push(`${share(seen).toFixed(1)} % of the rate`)
+  if (stallOf(seen) > b.stall_ms) broken.push(`a stall of ${stallOf(seen).toFixed(0)} ms`)
+  if (seen.closed > 0) broken.push(`${seen.closed} honest connections closed`)
+}
+
+async function main(): Promise<boolean> {
+  const o = new Options(process.argv.slice(2))
+  const short = o.flag('short')
+  const bounds: Bounds = {
+    seconds: o.number('seconds', short ? 3 : 20),
+    scale: o.number('scale', short ? 0.1 : 1),
+    heap_mib: o.number('heap-mib', 192),
+    rss_mib: o.number('rss-mib', 512),
+    stall_ms: o.number('stall-ms', short ? 2_000 : 250),
+    settings: o.text('settings', '').split(',').filter(Boolean),
+  }
+  const only = o.text('only', '')
+  const chosen = attacks.filter(({ name }) => name.includes(only))
+  let clean = true
+  let broken = false
+  let broker: Running | undefined
+  let dir = ''
+  const stop = async (): Promise<void> => {
+    await broker?.kill()
+    broker = undefined
+    rmSync(dir, { recursive: true, force: true })
+  }
+  try {
+    for (const attack of chosen) {
+      // Settings that this build does not know yet would keep it from starting: only those of the command line are given on one broker.
+      if (broker === undefined || broker.gone() || !short || broken) {
+        await stop()
+        dir = mkdtempSync(join(tmpdir(), 'rig-hostile-'))
+        broker = await start(dir, [...bounds.settings, ...(short ? [] : (attack.settings ?? []))], bounds)
+      }
+      const line = await meet(attack, broker, bounds)
+      console.log(line)
+      // The next is judged by itself.
+      broken = line.endsWith('BROKEN')
+      if (broken) clean = false
+    }
+  } finally {
+    await stop()
+  }
+  return clean
+}
+
+main().then(
+  (clean) => process.exit(clean ? 0 : 1),
+  (error: unknown) => {
+    console.error(error)
+    process.exit(2)
+  },
+)

@@ -1,0 +1,78 @@
+/** The HTTP door: bodies that do not end, a large one, many dear reads at once, conditions that are dear to answer. */
+import { MqttClient, packet } from '../../support/mqtt-client.js'
+import { type Attack, each } from './attack.js'
+
+export const unfinishedBodies: Attack = {
+  name: '40 unfinished HTTP bodies',
+  async run(ground) {
+    const part = Buffer.alloc(256 * 1024, ' ')
+    const one = async (n: number): Promise<void> => {
+      const socket = ground.socket(ground.http_port)
+      socket.resume()
+      socket.write(
+        `POST /v1/queues/q${n}/messages/batch HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: 16000000\r\n\r\n`,
+      )
+      let sent = 0
+      await ground.flood(socket, () => {
+        sent += part.length
+        return sent < 15_500_000 ? part : Buffer.alloc(0)
+      })
+    }
+    await Promise.all(Array.from({ length: 40 }, (_, n) => one(n)))
+  },
+}
+
+export const largeJson: Attack = {
+  name: 'one large JSON body after another',
+  async run(ground) {
+    const messages = `[${Array.from({ length: 400_000 }, () => '{"body":"some text"}').join(',')}]`
+    const nested = `${'['.repeat(5_000)}${']'.repeat(5_000)}`
+    await ground.http('PUT', '/v1/queues/large', '{}')
+    while (!ground.over) {
+      await ground.http('POST', '/v1/queues/large/messages/batch', `{"messages":${messages}}`)
+      await ground.http('POST', '/v1/queues/large/messages/batch', `{"messages":${nested}}`)
+    }
+  },
+}
+
+export const traces: Attack = {
+  name: '60 traces at once',
+  async prepare(ground) {
+    const client = await MqttClient.connect(ground.port, { client_id: 'fills', timeout_ms: 60_000 })
+    const away = await MqttClient.connect(ground.port, { client_id: 'traced', clean: false })
+    await away.subscribe(['traced', 1])
+    await away.disconnect()
+    const total = ground.scaled(50_000)
+    for (let from = 0; from < total; from += 500) {
+      client.send(each(500, (n) => packet.publish('traced', 'x', { qos: 1, id: 1 + n })))
+      await client.ping()
+    }
+    await client.disconnect()
+  },
+  async run(ground) {
+    while (!ground.over)
+      await Promise.all(Array.from({ length: 60 }, (_, n) => ground.http('GET', `/v1/messages/${(1_000_000 + n).toString(16)}`)))
+  },
+}
+
+export const dearConditions: Attack = {
+  name: 'conditions that are dear to answer',
+  async run(ground) {
+    const conditions = [
+      'duration(payload.x) > duration("1s")',
+      'payload.x.contains(payload.y)',
+      'payload.l in [payload.l]',
+      'payload.x.matches("(a+)+b")',
+    ]
+    for (const [n, when] of conditions.entries())
+      await ground.http('PUT', `/v1/bridges/dear${n}`, JSON.stringify({ filter: 'dear/#', queue: 'dear', when }))
+    const list = Array.from({ length: 400 }, (_, n) => n)
+    const bodies = [
+      { x: '1'.repeat(3_000), y: '1', l: list },
+      { x: 'a'.repeat(3_000), y: `${'a'.repeat(1_500)}b`, l: [list, list] },
+    ].map((body) => JSON.stringify(body))
+    const next = (): Buffer => each(20, (n) => packet.publish('dear/x', bodies[n % 2] as string))
+    await ground.flood(ground.client({ client_id: 'dear' }, true), next)
+    for (const n of conditions.keys()) await ground.http('DELETE', `/v1/bridges/dear${n}`)
+  },
+}
