@@ -23,6 +23,7 @@ export function metricsOf(broker: Broker, standing: Standing, clock: Clock): Met
       retained: () => state.stored?.retained.size ?? 0,
       ready: () => standing.readiness().ready,
       store: standing,
+      clock: state.clock,
       ...(delayed === undefined ? {} : { delayed: () => delayed.waiting }),
       ...(bridges === undefined ? {} : { bridge: bridges.totals, bridgeRules: () => bridges.size }),
       ...(queues === undefined ? {} : { departures: () => departuresOf(queues), queues: () => totalsOf(queues) }),
