@@ -94,7 +94,9 @@ describe('over a restart on the same boot', () => {
       const { time, log } = started(machine.later(5_000), saved)
       expect([time.now(), time.offset_ms, time.steps]).toEqual([then + 5_000, step, step === 0 ? 0 : 1])
       expect(log.lines.length).toBe(step === 0 ? 0 : 1)
-      expect(time.isSaved(saved)).toBe(true)
+      // A step that was seen at a start is written, or the next reboot would take it for time that passed.
+      expect(time.isSaved(saved)).toBe(step === 0)
+      expect(time.isSaved(kept(time))).toBe(true)
     },
   )
 

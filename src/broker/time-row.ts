@@ -9,8 +9,8 @@ import type { Contributor, Journal } from '../store/journal.js'
 import { metaKey } from '../store/keys.js'
 import type { Store } from '../store/store.js'
 
-/** What a power cut may hide of the time that passed before it, while there are commits. */
-const SAVE_MS = 5_000
+/** After a power cut, and where the wall clock then is not believed, time goes on at the last commit, or by so much before it. */
+const SAVE_MS = 1_000
 const VERSION = 1
 const ERA_BYTES = 14
 const key = metaKey('time')

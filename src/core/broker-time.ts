@@ -6,9 +6,9 @@
  * Always true:
  * - a step of the wall clock changes the offset and no moment: nothing ends early or late by it, also for a step while the broker was not running, as
  *   long as the machine was not started anew meanwhile;
- * - it never goes back, over restarts and reboots of the machine either;
+ * - it never goes back while it runs, nor over a restart on the same boot of the machine;
  * - how long a machine was off, only its wall clock can say: it is believed unless it stands before the last moment that is known, or more than
- *   `OFF_MS_MAX` behind it. Then no time has passed, and what the clock is set to afterwards is a step;
+ *   `OFF_MS_MAX` behind it. Then no time has passed since that moment, and what the clock is set to afterwards is a step;
  * - whoever shows a moment to somebody, or is given one, translates it (`calendar`, `moment`). Moments of earlier boots keep the offset of their time.
  */
 import type { Clock, MachineClock, Timer } from './clock.js'
@@ -134,9 +134,10 @@ export class BrokerTime implements Clock {
     return { boot_id: this.boot_id, booted: this.base - this.ahead, last, eras: this.eras }
   }
 
-  /** True when a start from `saved` would come to the same time as this one. */
+  /** True when a start from `saved`, on this boot or the next, would come to the same time. */
   isSaved(saved: SavedTime): boolean {
     if (saved.boot_id === undefined || saved.boot_id !== this.boot_id) return false
+    if (saved.eras.at(-1)?.offset_ms !== this.offset_ms) return false
     return Math.abs(saved.booted - (this.base - this.ahead)) < FOLLOW_MS
   }
 

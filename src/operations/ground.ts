@@ -25,9 +25,9 @@ export class Ground {
     return this.broker.state.clock.now()
   }
 
-  /** A stored moment as a calendar says it: milliseconds since 1970. */
+  /** A stored moment as a calendar says it: milliseconds since 1970, 0 for one before that (the wall clock was set to 1970 since). */
   calendar(moment: number): number {
-    return this.broker.state.clock.calendar(moment)
+    return Math.max(0, this.broker.state.clock.calendar(moment))
   }
 
   /** The same of a moment that may be none: null for 0. */
