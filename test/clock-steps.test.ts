@@ -7,7 +7,7 @@ import { payloadOf } from '../src/broker/message.js'
 import { createOperations, type Operations } from '../src/operations/operations.js'
 import * as keys from '../src/store/keys.js'
 import { type ClockedBroker, MqttClient, startClocked } from './support/broker.js'
-import type { ManualClock } from './support/clock.js'
+import { ManualClock } from './support/clock.js'
 
 const HOUR = 3_600_000
 const DAY = 24 * HOUR
@@ -326,4 +326,27 @@ test('a folder of before is opened on the wall clock, and the first commit says 
   await restart(10 * DAY)
   await pass(1_000)
   expect(await look(false)).toEqual(NOTHING_ENDED)
+})
+
+test('a box without a battery clock begins in 1970, and NTP sets its clock an hour later, after each power cut again', async () => {
+  await start(undefined, new ManualClock(5_000))
+  const years = Date.UTC(2026, 0, 1)
+  await prepare()
+  await pass(20_000)
+  b.clock.step(years)
+  await pass(1_000)
+  const [first] = await operations.queues.peek('old')
+  expect(b.clock.now() - (first?.accepted_at ?? 0)).toBeGreaterThanOrEqual(21_000)
+  expect(b.clock.now() - (first?.accepted_at ?? 0)).toBeLessThan(25_000)
+  await reboot(0, -years)
+  await pass(5_000)
+  expect(await look(false)).toEqual(NOTHING_ENDED)
+  b.clock.step(years + HOUR)
+  await pass(5_000)
+  expect(await look(false)).toEqual(NOTHING_ENDED)
+  // It keeps its date: the hour that the box was off has passed since.
+  const [again] = await operations.queues.peek('old')
+  expect(again?.accepted_at).toBe(first?.accepted_at)
+  await pass(2 * DUE_MS)
+  expect(await look(false)).toEqual(ALL_ENDED)
 })

@@ -50,6 +50,8 @@ export interface Found {
   readonly sessions: number
   readonly subscriptions: number
   readonly retained: number
+  /** Sessions whose time came while the broker was not there, ended now. */
+  readonly ended: number
   /** Wills that came due while the broker was not there, or by its end, published now. */
   readonly wills: number
 }
@@ -184,12 +186,14 @@ async function openOn(
   const wills = new Wills(state, store, sessions)
   sessions.watcher = wills
   await retained.load()
+  const expired = stats.sessionsExpired
   await sessions.load(store)
+  const ended = stats.sessionsExpired - expired
   // After the waiters of a commit have put their answers together, these leave in one write per connection.
   journal.contribute({ seal: nothing, committed: nothing, settled: () => state.flush() })
   state.stored = { store, time, mailboxes, sessions, retained, wills, fronts: new Fronts(sessions, clock) }
   const published = await wills.load()
-  return { sessions: sessions.size, subscriptions: routes.subscriptions, retained: retained.size, wills: published }
+  return { sessions: sessions.size, subscriptions: routes.subscriptions, retained: retained.size, ended, wills: published }
 }
 
 function suspend(state: BrokerState): void {
