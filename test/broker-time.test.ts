@@ -79,6 +79,18 @@ describe('while it runs', () => {
   })
 })
 
+it("a process's own clock that steps, which no system does by itself, is put right by the machine's", () => {
+  const machine = new ManualClock()
+  const { time, log } = started(machine)
+  const begun = time.now()
+  const right = machine.uptime_ms.bind(machine)
+  machine.uptime_ms = () => right() + DAY
+  machine.advance(250)
+  time.look()
+  expect([time.now(), time.steps]).toEqual([begun + 250, 0])
+  expect(log.lines).toEqual([`warn {"step_ms":${DAY}}`])
+})
+
 describe('over a restart on the same boot', () => {
   it.each([0, 3_000, -3_000, HOUR, -HOUR, 10 * DAY, -10 * DAY])(
     'it goes on exactly, whatever the wall clock says (%i ms)',

@@ -107,7 +107,12 @@ export class BrokerTime implements Clock {
     if (Math.abs(asleep_ms) >= ASLEEP_MS) {
       this.base += asleep_ms
       this.ahead += asleep_ms
-      this.log.info({ asleep_ms: Math.round(asleep_ms) }, 'the machine was suspended: that time has passed')
+      if (asleep_ms > 0) this.log.info({ asleep_ms: Math.round(asleep_ms) }, 'the machine was suspended: that time has passed')
+      else
+        this.log.warn(
+          { step_ms: Math.round(-asleep_ms) },
+          "the process's own clock ran ahead of the machine's: it is not followed",
+        )
     }
     return this.follow('the wall clock was set: nothing ends earlier or later by it')
   }

@@ -35,10 +35,19 @@ export interface Timer {
 /** `setTimeout` overflows past 2^31 ms and would fire at once; a longer wait is cut to this and must be armed again. */
 export const TIMER_MS_MAX = 0x7fff_ffff
 
+function boot_ms(): number {
+  try {
+    return uptime() * 1000
+  } catch {
+    // Not told here: each process then counts for itself, and a restart is taken for a reboot.
+    return performance.now()
+  }
+}
+
 export const systemClock: MachineClock = {
   now: () => Date.now(),
   uptime_ms: () => performance.now(),
-  boot_ms: () => uptime() * 1000,
+  boot_ms,
   boot_id: bootId,
   after(delay_ms, fn) {
     const handle = setTimeout(fn, Math.min(Math.max(0, delay_ms), TIMER_MS_MAX))
