@@ -29,6 +29,7 @@ export function metricsOf(broker: Broker, standing: Standing, clock: Clock): Met
       refused: () => COUNTED_LIMITS.map((limit) => [limit, state.refusals.of(limit)] as const),
       ready: () => standing.readiness().ready,
       store: standing,
+      clock: state.clock,
       ...(delayed === undefined ? {} : { delayed: () => delayed.waiting }),
       ...(bridges === undefined ? {} : { bridge: bridges.totals, bridgeRules: () => bridges.size }),
       ...(queues === undefined ? {} : { departures: () => departuresOf(queues), queues: () => totalsOf(queues) }),

@@ -15,6 +15,15 @@ describe('the system clock', () => {
     expect(systemClock.uptime_ms()).toBeGreaterThanOrEqual(before)
   })
 
+  it('tells the time since the machine started, longer than this process runs, and which start that is', () => {
+    const since = systemClock.boot_ms()
+    expect(since).toBeGreaterThan(process.uptime() * 1000 - 20)
+    expect(systemClock.boot_ms()).toBeGreaterThanOrEqual(since)
+    const id = systemClock.boot_id()
+    expect(systemClock.boot_id()).toBe(id)
+    if (process.platform === 'linux') expect(id).toMatch(/^[0-9a-f-]{36}$/)
+  })
+
   it('calls once after the delay, and not when cancelled', () => {
     const fn = vi.fn()
     const never = vi.fn()

@@ -32,7 +32,7 @@ async function publish(topic: string, payload: string, expiry_s: number, more: P
   const { state } = b.broker
   const { stored } = state
   if (stored === null) throw new Error('not open')
-  const expiresAt = expiry_s === 0 ? 0 : b.clock.now() + expiry_s * 1000
+  const expiresAt = expiry_s === 0 ? 0 : state.clock.now() + expiry_s * 1000
   const outcome = admitOutgoing(
     state,
     stored,
@@ -62,10 +62,10 @@ test('a retained message is handed out until it expires, not afterwards, and the
     await reader.subscribe(['r/#', 0])
     return (await delivered(reader)).sort()
   }
-  b.clock.step(9_999)
+  b.clock.skip(9_999)
   expect(await replay()).toEqual(['r/ever c q0 retain', 'r/long b q0 retain', 'r/short a q0 retain'])
   // From that moment on, whether or not the broker has looked.
-  b.clock.step(1)
+  b.clock.skip(1)
   expect(await replay()).toEqual(['r/ever c q0 retain', 'r/long b q0 retain'])
   expect(await rows(keys.retained)).toBe(3)
   b.clock.advance(250)
@@ -92,7 +92,7 @@ test('retained messages expire by their stored moment, also when the broker was 
   await start()
   for (let i = 0; i < 600; i++) void publish(`r/${i}`, 'x', 10, retained)
   await publish('r/later', 'x', 30, retained)
-  b.clock.step(15_000)
+  b.clock.skip(15_000)
   await crash()
   const { stored } = b.broker.state
   expect(stored?.retained.size).toBe(601)
@@ -123,7 +123,7 @@ test('what expires while a client is away is not delivered when it comes back, w
   await start()
   await away('dev')
   for (const [n, expiry_s] of [10, 0, 30, 10, 0].entries()) await publish('t', `m${n}`, expiry_s, { qos: n === 3 ? 2 : 1 })
-  b.clock.step(10_000)
+  b.clock.skip(10_000)
   const back = await join('dev', false)
   expect(await delivered(back)).toEqual(['t m1 q1', 't m2 q1', 't m4 q1'])
   expect(expired()).toBe(2)
@@ -135,7 +135,7 @@ test('the same after a crash, also for what may have been sent before it: none i
   await device.subscribe(['#', 2])
   for (const [n, expiry_s] of [10, 10, 10, 0, 0].entries()) await publish('t', `m${n}`, expiry_s)
   await device.ping()
-  b.clock.step(10_000)
+  b.clock.skip(10_000)
   await crash({ settings: { window: 10 } })
   const back = await join('dev', false)
   // Two may have been sent before the crash, and these two are the ones that expired.
@@ -151,7 +151,7 @@ test('a message that was sent, and not acknowledged, does not come again when it
     await publish('t', 'm', 10)
     expect(await delivered(client)).toEqual(['t m q1'])
     // A 3.1.1 client gets it again after retry.interval_ms, if it is still worth it.
-    b.clock.step(9_000)
+    b.clock.skip(9_000)
     b.clock.advance(31_000)
     expect(await delivered(client), `clean: ${clean}`).toEqual([])
     client.destroy()
@@ -225,7 +225,7 @@ test('a slow client of either kind does not get what expired behind its window',
     await publish('t', 'short', 10, { qos: 2 })
     await publish('t', 'last', 0)
     const { id } = await client.expect(T.PUBLISH)
-    b.clock.step(10_000)
+    b.clock.skip(10_000)
     client.send(packet.puback(id))
     expect(await delivered(client), `clean: ${clean}`).toEqual(['t last q1'])
     await client.disconnect()
@@ -269,7 +269,7 @@ test('after a start fronts are read from the disk, a bounded number in a turn', 
   // Each in a row of its own.
   for (const payload of ['a', 'b', 'c']) await publish('t', payload.repeat(70_000), 10)
   await crash()
-  b.clock.step(10_000)
+  b.clock.skip(10_000)
   const { store } = b.broker.state.stored ?? {}
   let reads = 0
   const load = store?.messages.load.bind(store.messages)
@@ -291,19 +291,19 @@ test('after a start fronts are read from the disk, a bounded number in a turn', 
   expect(most).toBeLessThanOrEqual(64)
 })
 
-test('a step of the clock moves an expiry by the step and no more', async () => {
+test('a step of the wall clock moves no expiry', async () => {
   await start()
   await away('dev')
   await publish('t', 'a', 100)
   await publish('r', 'a', 100, retained)
   b.clock.step(-50_000)
-  b.clock.advance(149_000)
+  b.clock.advance(99_000)
   expect([waiting('dev'), b.broker.state.stored?.retained.size]).toEqual([2, 1])
   b.clock.advance(1_500)
   expect([waiting('dev'), b.broker.state.stored?.retained.size]).toEqual([0, 0])
   await publish('t', 'b', 100)
   b.clock.step(60_000)
-  b.clock.advance(39_000)
+  b.clock.advance(99_000)
   expect(waiting('dev')).toBe(1)
   b.clock.advance(1_500)
   expect(waiting('dev')).toBe(0)

@@ -204,8 +204,7 @@ async function apply(model: TimeModel, real: Real, s: Step): Promise<void> {
       return
     case 'step':
       clock.step(s.grains * GRAIN_MS)
-      model.now += s.grains * GRAIN_MS
-      // It shows when the broker looks.
+      // Nothing happens by it, also when the broker has looked.
       return apply(model, real, { do: 'wait', grains: 1 })
     case 'stop': {
       await real.settled()

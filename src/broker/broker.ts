@@ -2,7 +2,8 @@
  * The broker room's door: builds the Aedes object on our parts, lets plugins set themselves up, and stands on a store that may be
  * replaced. Order of a start: `createBroker` → `open(store)` → listeners call `accept`.
  */
-import { type Clock, systemClock } from '../core/clock.js'
+import { BrokerTime } from '../core/broker-time.js'
+import { type MachineClock, systemClock } from '../core/clock.js'
 import { AqueductError } from '../core/errors.js'
 import { INTERNED_TOPICS_MAX } from '../core/limits.js'
 import { type Log, silentLog } from '../core/log.js'
@@ -25,6 +26,7 @@ import { Sessions } from './sessions.js'
 import { type BrokerSettings, defaultBrokerSettings } from './settings.js'
 import { BrokerState } from './state.js'
 import { startSweep } from './sweep.js'
+import { standOnTime } from './time-row.js'
 import type { Accept } from './transport.js'
 import { Wills } from './wills.js'
 
@@ -37,7 +39,8 @@ export interface BrokerOptions {
   readonly settings?: Partial<BrokerSettings>
   /** Hooks and other options of Aedes. */
   readonly aedes?: UserOptions
-  readonly clock?: Clock
+  /** The machine's. What the broker itself reads moments on is made of it (`core/broker-time.ts`). */
+  readonly clock?: MachineClock
   readonly random?: Random
   readonly log?: Log
 }
@@ -47,6 +50,8 @@ export interface Found {
   readonly sessions: number
   readonly subscriptions: number
   readonly retained: number
+  /** Sessions whose time came while the broker was not there, ended now. */
+  readonly ended: number
   /** Wills that came due while the broker was not there, or by its end, published now. */
   readonly wills: number
 }
@@ -69,11 +74,12 @@ export interface Broker {
 export async function createBroker(o: BrokerOptions): Promise<Broker> {
   const settings = { ...defaultBrokerSettings, ...o.settings }
   const topics = new TopicTable({ topics_max: INTERNED_TOPICS_MAX, levels_max: settings.max_topic_levels, isUtf8: isMqttUtf8 })
+  const log = o.log ?? silentLog
   const state = new BrokerState({
     settings,
-    clock: o.clock ?? systemClock,
+    clock: new BrokerTime(o.clock ?? systemClock, log),
     random: o.random ?? systemRandom,
-    log: o.log ?? silentLog,
+    log,
     routes: new Routes(topics),
   })
   const aedes = createAedes(state, new AedesPersistence(state), o.aedes ?? {}, o.attachStream)
@@ -94,6 +100,7 @@ export async function createBroker(o: BrokerOptions): Promise<Broker> {
     async close() {
       sweep.cancel()
       state.closing = true
+      state.stored?.time.save()
       // Aedes knows the accepted clients only; those that still wait for CONNECT end here.
       for (const connection of [...state.connections]) connection.close()
       await new Promise<void>((resolve) => aedes.close(resolve))
@@ -171,6 +178,8 @@ async function openOn(
   openMailboxes: OpenMailboxes,
   opening: readonly OpenStep[],
 ): Promise<Found> {
+  // First: whatever is read from here on is compared with it.
+  const time = await standOnTime(state.clock, store, state.log)
   const mailboxes = await openMailboxes(store)
   // Before sessions and their subscriptions are read, and before wills are published.
   for (const fn of opening) await fn(store, mailboxes)
@@ -181,12 +190,14 @@ async function openOn(
   const wills = new Wills(state, store, sessions)
   sessions.watcher = wills
   await retained.load()
+  const expired = stats.sessionsExpired
   await sessions.load(store)
+  const ended = stats.sessionsExpired - expired
   // After the waiters of a commit have put their answers together, these leave in one write per connection.
   journal.contribute({ seal: nothing, committed: nothing, settled: () => state.flush() })
-  state.stored = { store, mailboxes, sessions, retained, wills, fronts: new Fronts(sessions, clock) }
+  state.stored = { store, time, mailboxes, sessions, retained, wills, fronts: new Fronts(sessions, clock) }
   const published = await wills.load()
-  return { sessions: sessions.size, subscriptions: routes.subscriptions, retained: retained.size, wills: published }
+  return { sessions: sessions.size, subscriptions: routes.subscriptions, retained: retained.size, ended, wills: published }
 }
 
 function suspend(state: BrokerState): void {

@@ -78,7 +78,7 @@ export class Connection extends EventEmitter implements TransportHandler, Delive
   /** Uptime when the last bytes came, or when the connection was made. */
   heard_ms: number
   readonly made_ms: number
-  /** Wall clock of the last read: when its messages were accepted. */
+  /** Moment of the last read: when its messages were accepted. */
   readAt = 0
   window: number
   /** The last commit group that an answer of this connection waits for. */

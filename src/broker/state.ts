@@ -2,7 +2,7 @@
  * What every part of the broker shares. One object, made once; what hangs on the store (`stored`) is replaced as a whole when a
  * store that failed has been opened again.
  */
-import type { Clock } from '../core/clock.js'
+import type { BrokerTime } from '../core/broker-time.js'
 import type { Log } from '../core/log.js'
 import type { Random } from '../core/random.js'
 import { Refusals } from '../core/refusals.js'
@@ -23,6 +23,7 @@ import type { Sessions } from './sessions.js'
 import type { BrokerSettings } from './settings.js'
 import { Spaces } from './spaces.js'
 import { BrokerStats } from './stats.js'
+import type { TimeRow } from './time-row.js'
 import type { Wills } from './wills.js'
 
 /** What the packets of one turn may cost, ten milliseconds or two; and those of one connection in any case. */
@@ -31,6 +32,7 @@ const WORK_MIN = 2_048
 
 export interface Stored {
   readonly store: Store
+  readonly time: TimeRow
   readonly mailboxes: Mailboxes
   readonly sessions: Sessions
   readonly retained: RetainedMessages
@@ -40,7 +42,7 @@ export interface Stored {
 
 export class BrokerState {
   readonly settings: BrokerSettings
-  readonly clock: Clock
+  readonly clock: BrokerTime
   readonly random: Random
   readonly log: Log
   /** For what clients can bring about as often as they like. */
@@ -88,7 +90,7 @@ export class BrokerState {
     this.flush()
   }
 
-  constructor(o: { settings: BrokerSettings; clock: Clock; random: Random; log: Log; routes: Routes }) {
+  constructor(o: { settings: BrokerSettings; clock: BrokerTime; random: Random; log: Log; routes: Routes }) {
     this.settings = o.settings
     this.clock = o.clock
     this.random = o.random

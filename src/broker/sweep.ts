@@ -17,6 +17,7 @@ export function startSweep(state: BrokerState): Timer {
   state.uptime_ms = state.clock.uptime_ms()
   return state.clock.every(SWEEP_MS, () => {
     state.uptime_ms = state.clock.uptime_ms()
+    if (state.clock.look()) state.stored?.time.save()
     count++
     sweepConnections(state, count % SWEEPS_PER_RETRY === 0)
     if (state.stored !== null) sweepStored(state.stored)

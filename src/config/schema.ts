@@ -295,7 +295,7 @@ export const table = {
       whole(1, 4_294_967_295),
       604_800,
       'seconds',
-      'How long a session without a connection is kept, with its subscriptions and messages. The most that an MQTT 5 client gets; 4294967295: for ever.',
+      'How long a session without a connection is kept, with its subscriptions and messages. The most that an MQTT 5 client gets; 4294967295: for ever. Here as in all durations time that passed counts, not a step of the wall clock.',
     ),
     max_messages: row(whole(1, COUNT_MAX), 100_000, 'messages', 'Messages that may wait in one session.'),
     max_bytes: row(size(KIB, 1024 * TIB), 256 * MIB, 'bytes', 'Bytes of messages that may wait in one session.'),

@@ -1,12 +1,12 @@
 /**
- * Things that come due at a moment on the wall clock, the earliest first: a binary heap in which each thing knows its place, so that a moment can be
- * moved or taken back. It has no timer: who owns it looks from time to time, or arms one for the first. A step of the clock moves
- * what is due by the step and nothing else.
+ * Things that come due at a moment, the earliest first: a binary heap in which each thing knows its place, so that a moment can be
+ * moved or taken back. It has no timer: who owns it looks from time to time, or arms one for the first. Moments are on the clock of whoever asks
+ * what is due; in a broker that is `BrokerTime`.
  *
  * Always true: a thing is in here at most once; its `slot` is its place, -1 when it is not in here; nothing is earlier than the first.
  */
 export interface Moment {
-  /** Milliseconds since 1970. Whoever changes it calls `place` right afterwards. */
+  /** Milliseconds. Whoever changes it calls `place` right afterwards. */
   readonly dueAt: number
   /** The heap's own. */
   slot: number

@@ -2,7 +2,7 @@
 import type { Clock } from '../core/clock.js'
 import { addProcessMetrics } from './process.js'
 import { type Counters, MetricRegistry, type MetricsText, type Sample } from './registry.js'
-import type { BridgeCounts, BrokerCounts, MetricSources, QueueTotals, StoreCounts } from './stats.js'
+import type { BridgeCounts, BrokerCounts, ClockCounts, MetricSources, QueueTotals, StoreCounts } from './stats.js'
 
 /** Declares what `sources` offers. More can be declared on the result, by a door or a plugin. */
 export function createMetrics(sources: MetricSources, clock: Clock): Counters & MetricsText {
@@ -34,6 +34,7 @@ export function createMetrics(sources: MetricSources, clock: Clock): Counters & 
   }
   if (sources.bridge !== undefined) addBridge(registry, sources.bridge)
   if (sources.store !== undefined) addStore(registry, sources.store)
+  if (sources.clock !== undefined) addClock(registry, sources.clock)
   addProcessMetrics(registry, clock)
   return registry
 }
@@ -130,6 +131,19 @@ function addBridge(to: Counters, bridge: BridgeCounts): void {
     'aqueduct_bridge_required_total',
     'Messages refused because a bridge rule requires its copy and there was no room for it.',
     () => bridge.required,
+  )
+}
+
+function addClock(to: Counters, clock: ClockCounts): void {
+  to.counter(
+    'aqueduct_clock_steps_total',
+    'Times the wall clock was set, by a second or more. Nothing ends earlier or later by it.',
+    () => clock.steps,
+  )
+  to.gauge(
+    'aqueduct_clock_offset_seconds',
+    "How far the wall clock is ahead of the broker's own time, on which stored moments are: all steps since the store was made.",
+    () => clock.offset_ms / 1000,
   )
 }
 

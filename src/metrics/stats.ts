@@ -43,6 +43,12 @@ export interface BrokerCounts {
   readonly retainedExpired: number
 }
 
+/** The wall clock, seen from the broker's own time. */
+export interface ClockCounts {
+  readonly steps: number
+  readonly offset_ms: number
+}
+
 /** Entries that left a queue, by the queue's kind and why. Promise 5: nothing vanishes uncounted. */
 export interface DepartureCount {
   readonly kind: string
@@ -112,5 +118,6 @@ export interface MetricSources {
   readonly delayed?: () => number
   readonly bridge?: BridgeCounts
   readonly store?: StoreCounts
+  readonly clock?: ClockCounts
   readonly ready?: () => boolean
 }

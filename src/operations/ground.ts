@@ -20,9 +20,19 @@ export class Ground {
     this.queues = broker.offer<DurableQueues>('durable-queues')
   }
 
-  /** Milliseconds since 1970. */
+  /** On the broker's own time, as whatever is stored. */
   now(): number {
     return this.broker.state.clock.now()
+  }
+
+  /** A stored moment as a calendar says it: milliseconds since 1970, 0 for one before that (the wall clock was set to 1970 since). */
+  calendar(moment: number): number {
+    return Math.max(0, this.broker.state.clock.calendar(moment))
+  }
+
+  /** The same of a moment that may be none: null for 0. */
+  calendarOrNull(moment: number): number | null {
+    return moment === 0 ? null : this.calendar(moment)
   }
 
   /** Sessions, retained messages and the store itself. Throws `store_failed` while there is none to stand on. */

@@ -7,6 +7,7 @@ import type { OrderedQueue } from '../queue/ordered-queue.js'
 import type { MessageView } from '../store/message.js'
 import { topicFault } from '../topics/names.js'
 import { some, whole } from './checks.js'
+import type { Ground } from './ground.js'
 import { messageId } from './ids.js'
 import { QueueMoves } from './moves.js'
 import { type MessageProperties, propertyBlock, shownProperties } from './properties.js'
@@ -103,7 +104,7 @@ export class Queues extends QueueMoves {
     whole('wait_ms', o.wait_ms, 0, WAIT_MS_MAX)
     whole('lease_ms', o.lease_ms, 0, LEASE_MS_MAX)
     const deliveries = await this.ground.queue(name).receive({ ...o, bytes_max: READ_BYTES_MAX })
-    return deliveries.map(received)
+    return deliveries.map((d) => received(d, this.ground))
   }
 
   /** The messages are done and leave the queue. Resolves when that is stored. */
@@ -171,7 +172,7 @@ export function bytesOf(body: Uint8Array | string): Buffer {
   return Buffer.isBuffer(body) ? body : Buffer.from(body.buffer, body.byteOffset, body.byteLength)
 }
 
-function received(d: Delivery): Received {
+function received(d: Delivery, ground: Ground): Received {
   const message = d.message as MessageView
   return {
     id: messageId(d.seq),
@@ -182,10 +183,10 @@ function received(d: Delivery): Received {
     key: d.key,
     tag: d.tag,
     priority: d.priority,
-    accepted_at: d.acceptedAt,
-    first_leased_at: d.firstLeasedAt,
-    leased_until: d.leasedUntil,
-    expires_at: d.expiresAt === 0 ? null : d.expiresAt,
+    accepted_at: ground.calendar(d.acceptedAt),
+    first_leased_at: ground.calendar(d.firstLeasedAt),
+    leased_until: ground.calendar(d.leasedUntil),
+    expires_at: ground.calendarOrNull(d.expiresAt),
     properties: shownProperties(message),
   }
 }

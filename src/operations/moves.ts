@@ -6,7 +6,7 @@ import type { EntryState, Peeked, PeekPlace } from '../queue/ordered-moves.js'
 import type { OrderedQueue } from '../queue/ordered-queue.js'
 import { deadNameOf } from '../queue/ordered-queues.js'
 import { whole } from './checks.js'
-import { show } from './ground.js'
+import { type Ground, show } from './ground.js'
 import { messageId, sequenceOf } from './ids.js'
 import { type MessageProperties, shownProperties } from './properties.js'
 import { QueueDefinitions } from './queues.js'
@@ -99,7 +99,7 @@ export class QueueMoves extends QueueDefinitions {
       if (p.message !== undefined) {
         bytes += p.bytes
         if (bytes > READ_BYTES_MAX && messages.length > 0) return { messages, next: cursorOf(last) }
-        messages.push(seenOf(p, (id) => ordered.byId(id)?.name ?? null))
+        messages.push(seenOf(p, this.ground, (id) => ordered.byId(id)?.name ?? null))
       }
       last = p
     }
@@ -144,8 +144,9 @@ export class QueueMoves extends QueueDefinitions {
 
   /** Makes acknowledged messages that the queue keeps (`retain_s`) receivable again, attempts 0, at their old places. Returns how many. */
   async seek(name: string, o: SeekOptions = {}): Promise<number> {
-    const { ordered } = this.ground
-    const queue = this.ground.queue(name)
+    const { ground } = this
+    const { ordered } = ground
+    const queue = ground.queue(name)
     if (o.time !== undefined && o.id !== undefined)
       throw new AqueductError('attribute_invalid', 'A seek goes to a time or to a message, not to both.')
     whole('time', o.time, 0, 2 ** 48 - 1)
@@ -153,7 +154,7 @@ export class QueueMoves extends QueueDefinitions {
     if (o.id !== undefined && seq === undefined)
       throw new AqueductError('attribute_invalid', `id is a message's id: got ${show(o.id)}.`)
     const replayed = await ordered.seek(queue, {
-      ...(o.time === undefined ? {} : { time: o.time }),
+      ...(o.time === undefined ? {} : { time: ground.broker.state.clock.moment(o.time) }),
       ...(seq === undefined ? {} : { seq }),
     })
     await ordered.committed()
@@ -189,7 +190,7 @@ function placeOf(cursor: string): PeekPlace {
   return { cls: Number(cls), rank: Number(rank), slot: Number(slot) }
 }
 
-function seenOf(p: Peeked, nameOf: (id: number) => string | null): Seen {
+function seenOf(p: Peeked, ground: Ground, nameOf: (id: number) => string | null): Seen {
   const message = p.message as NonNullable<Peeked['message']>
   return {
     id: messageId(p.seq),
@@ -200,11 +201,11 @@ function seenOf(p: Peeked, nameOf: (id: number) => string | null): Seen {
     key: p.key,
     tag: p.tag,
     priority: p.priority,
-    accepted_at: p.acceptedAt,
-    expires_at: p.expiresAt === 0 ? null : p.expiresAt,
-    until: p.until === 0 ? null : p.until,
+    accepted_at: ground.calendar(p.acceptedAt),
+    expires_at: ground.calendarOrNull(p.expiresAt),
+    until: ground.calendarOrNull(p.until),
     origin: p.origin === 0 ? null : nameOf(p.origin),
-    died_at: p.diedAt === 0 ? null : p.diedAt,
+    died_at: ground.calendarOrNull(p.diedAt),
     properties: shownProperties(message),
   }
 }

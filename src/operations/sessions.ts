@@ -89,7 +89,7 @@ export class Sessions {
   async get(client: string): Promise<SessionDetail> {
     const session = this.need(client)
     const detail = { ...this.info(session), filters: [...(session.filters ?? [])].map(subscription) }
-    return { ...detail, oldest_at: await oldest(session.mailboxIfAny) }
+    return { ...detail, oldest_at: await this.oldest(session.mailboxIfAny) }
   }
 
   /** What is in flight and what waits, in order. Messages of a session that is in memory only are not shown. */
@@ -114,8 +114,8 @@ export class Sessions {
         body: payloadOf(message),
         qos: (flags & FLAG_QOS) as 0 | 1 | 2,
         retain: (flags & FLAG_RETAIN) !== 0,
-        accepted_at: message.acceptedAt,
-        expires_at: message.expiresAt === 0 ? null : message.expiresAt,
+        accepted_at: this.ground.calendar(message.acceptedAt),
+        expires_at: this.ground.calendarOrNull(message.expiresAt),
         properties: shownProperties(message),
       })
       if (out.length === limit) break
@@ -159,6 +159,14 @@ export class Sessions {
     return this.ground.ordered.committed()
   }
 
+  private async oldest(box: Mailbox | null): Promise<number | null> {
+    for await (const boxed of box?.browse() ?? []) {
+      const message = await boxed.read()
+      if (message !== undefined) return this.ground.calendar(message.acceptedAt)
+    }
+    return null
+  }
+
   private info(session: Session): SessionInfo {
     const { connection, mailboxIfAny: box } = session
     const dead = this.ground.ordered.get(deadOfSession(session.clientId))?.counts()
@@ -174,7 +182,7 @@ export class Sessions {
       in_flight: box?.inFlight ?? 0,
       bytes: queueOf(box)?.counts().bytes ?? 0,
       dead: dead === undefined ? 0 : dead.ready + dead.delayed + dead.leased,
-      expires_at: session.expiresAt === 0 ? null : session.expiresAt,
+      expires_at: this.ground.calendarOrNull(session.expiresAt),
     }
   }
 }
@@ -186,12 +194,4 @@ function queueOf(box: Mailbox | null): SessionQueue | undefined {
 
 function subscription([filter, o]: [string, { qos: 0 | 1 | 2; noLocal: boolean; retainAsPublished: boolean }]): SubscriptionInfo {
   return { filter, qos: o.qos, no_local: o.noLocal, retain_as_published: o.retainAsPublished }
-}
-
-async function oldest(box: Mailbox | null): Promise<number | null> {
-  for await (const boxed of box?.browse() ?? []) {
-    const message = await boxed.read()
-    if (message !== undefined) return message.acceptedAt
-  }
-  return null
 }

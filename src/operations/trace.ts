@@ -65,20 +65,20 @@ export function tracer(ground: Ground): TraceMessage {
     const { entries, complete } = await ordered.find(seq, TRACE_ROWS_MAX)
     for (const { queue, state, attempts, until } of entries) {
       const { name, kind } = queue
-      queues.push({ queue: name, kind, state, attempts, until: until === 0 ? null : until, holder: null })
+      queues.push({ queue: name, kind, state, attempts, until: ground.calendarOrNull(until), holder: null })
     }
     const left = ((await trace?.find(seq)) ?? []).map(({ queue, kind, why, at, attempts }) => ({
       queue,
       kind,
       reason: why,
-      at,
+      at: ground.calendar(at),
       attempts,
     }))
     if (message === undefined && queues.length === 0 && left.length === 0) throw notFound(id)
     return {
       id,
       topic: message === undefined ? null : topicOf(message),
-      accepted_at: message === undefined ? null : message.acceptedAt,
+      accepted_at: message === undefined ? null : ground.calendar(message.acceptedAt),
       queues,
       left,
       complete,

@@ -2,8 +2,8 @@
  * Wakes queues at their nearest due moment: a lease that ends, a delay that is over, a message that expires. One armed timer for
  * all queues, a heap of (moment, queue) beneath.
  *
- * Always true: moments are on the wall clock; what is armed is never later than the earliest moment, seen from the clock at the
- * time of arming, and never further away than a minute, so that a step of the clock shows within that.
+ * Always true: moments are on the broker's time; what is armed is never later than the earliest moment, seen from the clock at the
+ * time of arming, and never further away than a minute, so that it shows within that when the machine was suspended.
  */
 import type { Clock, Timer } from '../core/clock.js'
 import { type Moment, Moments } from '../core/moments.js'

@@ -7,7 +7,7 @@
  *
  * | prefix | row | key fields | value | sample |
  * | --- | --- | --- | --- | --- |
- * | `!` | meta | name | by name (schema, checkpoint, next-queue, …) | `!schema` |
+ * | `!` | meta | name | by name (schema, checkpoint, next-queue, time, …) | `!schema` |
  * | `M` | message row | first seq | packed messages (`rows.ts`) | `M 000000001001` |
  * | `E` | entry row | first seq | packed entries (`rows.ts`) | `E 000000001001` |
  * | `A` | commit row | commit number | next seq, acknowledgements (`rows.ts`) | `A 000000000007` |

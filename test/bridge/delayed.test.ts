@@ -1,5 +1,6 @@
 /** Publishing to `$delayed/{s}/{topic}`: when, as what, in which order, and once, whoever dies in between. */
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import type { Plugin } from '../../src/broker/plugin.js'
 import { type ClockedBroker, delivered, MqttClient, startClocked, T, untilClosed } from '../support/broker.js'
 import { connect, drained, names, queueOf } from './support.js'
 
@@ -50,6 +51,26 @@ async function startAgain(how: 'crash' | 'stop', down_ms = 0): Promise<void> {
 const waiting = () => b.broker.offer<{ waiting: number }>('delayed')?.waiting
 
 describe('a delayed message', () => {
+  test('that comes due while the store is being opened is published when it is open', async () => {
+    await dev.publishAndWait('$delayed/10/a/b', 'x', { qos: 1 })
+    await settled()
+    const before = b
+    await before.die()
+    const slow: Plugin = {
+      name: 'slow',
+      setup: (api) =>
+        api.onOpen(async () => {
+          before.clock.advance(10_000)
+          for (let i = 0; i < 50; i++) await new Promise((resolve) => setImmediate(resolve))
+        }),
+    }
+    b = await startClocked({ after: before.disk, clock: before.clock, retry: { interval_ms: 0 }, plugins: [slow] })
+    await join()
+    await settled()
+    expect(await delivered(reader)).toEqual(['a/b x q1'])
+    expect(waiting()).toBe(0)
+  })
+
   test('is published when it is due, as it was sent, and seen by nobody before', async () => {
     for (const qos of [0, 1, 2] as const) await dev.publishAndWait('$delayed/10/a/b', `${qos}`, { qos, retain: qos === 2 })
     await dev.ping()

@@ -1,7 +1,6 @@
 /** What MQTT 5 adds to sessions and messages is there again after a restart of the broker, in order or cut off in the middle. */
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { arrived, type ClientOptions, type ClockedBroker, delivered, packet, startClocked, T } from '../support/broker.js'
-import { ManualClock } from '../support/clock.js'
 import { join, options, type Props } from './five.js'
 
 const LONG = { sessionExpiryInterval: 3600 }
@@ -35,7 +34,7 @@ async function restart(how: 'stopped' | 'killed', gone_ms = 0): Promise<void> {
     // What is left of it, which nobody waits for.
     void b.close()
   }
-  b = await startClocked({ after: disk, clock: new ManualClock(clock.now() + gone_ms) })
+  b = await startClocked({ after: disk, clock: clock.later(gone_ms) })
 }
 
 describe.each(['stopped', 'killed'] as const)('a broker that was %s', (how) => {

@@ -151,7 +151,7 @@ describe('the session expiry interval', () => {
       await client.disconnect()
     }
     // 200 years, of which the broker's own timers see little.
-    own.clock.step(200 * 365 * 24 * 3600 * 1000)
+    own.clock.skip(200 * 365 * 24 * 3600 * 1000)
     for (let n = 0; n < 10; n++) own.clock.advance(10_000)
     const [never, almost] = [await on(`until-${NEVER}`, 0, {}, own), await on(`until-${NEVER - 1}`, 0, {}, own)]
     expect([never.connack?.present, almost.connack?.present]).toEqual([true, false])

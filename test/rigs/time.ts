@@ -1,23 +1,28 @@
 /**
  * The rig for what happens by time: devices of MQTT 5 with session expiry and delayed wills come, go and come back while the broker is killed again and again;
- * messages with an expiry wait in the sessions of others. A witness collects the wills at QoS 2.
+ * messages with an expiry wait in the sessions of others, and the wall clock is set again and again. A witness collects the wills at QoS 2. Before that, scenes of
+ * one step of the clock each (lib/steps.ts).
  *
  *   npx tsx test/rigs/time.ts --rounds 10 --seed 1
  *
  * Options: --rounds, --seed, --devices (a round), --dir (kept), --short (one line). Exit 1 when a will is sent twice, not at all, too early, too late or though it
  * was taken back; when a session ends too early or too late; when an expired message is delivered or one that has not expired is lost.
  */
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { MqttClient, packet, T } from '../support/mqtt-client.js'
 import { faults, type Life, type Outage, PROMPT_MS } from './lib/fates.js'
 import { Options, pause } from './lib/options.js'
 import { Seeded } from './lib/seeded.js'
+import { SCENES, SHORT_SCENES, StepRun } from './lib/steps.js'
 import { type Running, type Target, targetNamed } from './lib/target.js'
+import { WallClock } from './lib/wall-clock.js'
 
 const DELAYS_S = [0, 1, 2, 3]
 const EXPIRIES_S = [0, 1, 2, 30]
+/** What the wall clock is ahead by. */
+const STEPS_MS = [0, 3_000, -3_000, 3_600_000, -3_600_000, 864_000_000, -864_000_000]
 /** All that a round leaves is over by then. */
 const LONGEST_MS = 3_000
 
@@ -34,6 +39,8 @@ class TimeRun {
   expired = 0
   delivered = 0
   kills = 0
+  /** Of the wall clock. */
+  steps = 0
   private readonly outages: Outage[] = []
   private readonly target: Target
   private readonly dir: string
@@ -41,6 +48,7 @@ class TimeRun {
   private readonly lives: Life[] = []
   private readonly arrivals = new Map<string, number[]>()
   private broker!: Running
+  private clock!: WallClock
   private up: Promise<void> = Promise.resolve()
   private witness: MqttClient | undefined
   /** Identifiers that the witness holds, over reconnects, as a correct receiver of QoS 2 does. */
@@ -52,8 +60,9 @@ class TimeRun {
     this.random = random
   }
 
-  async begin(): Promise<void> {
-    this.broker = await this.target.start(this.dir)
+  async begin(clock: WallClock): Promise<void> {
+    this.clock = clock
+    this.broker = await this.start()
     await this.watch()
     await this.witness?.subscribe(['will/#', 2])
   }
@@ -63,7 +72,9 @@ class TimeRun {
     const waiting = this.messages(round)
     const kills = this.random.between(1, 2)
     for (let i = 0; i < kills; i++) {
-      await pause(this.random.between(200, 1_800))
+      await pause(this.random.between(100, 900))
+      this.step()
+      await pause(this.random.between(100, 900))
       await this.kill()
     }
     await Promise.all(lives)
@@ -87,10 +98,21 @@ class TimeRun {
     await this.broker.kill()
     this.kills++
     await pause(this.random.chance(0.5) ? 0 : this.random.between(0, 1_500))
-    this.broker = await this.target.start(this.dir)
+    if (this.random.chance(0.5)) this.step()
+    this.broker = await this.start()
     this.outages.push({ from, to: performance.now() })
     await this.watch()
     ready()
+  }
+
+  private start(): Promise<Running> {
+    return this.target.start(this.dir, { env: this.clock.env })
+  }
+
+  /** Somebody sets the wall clock. */
+  private step(): void {
+    this.steps++
+    this.clock.set(this.random.pick(STEPS_MS))
   }
 
   private async watch(): Promise<void> {
@@ -256,9 +278,17 @@ async function main(): Promise<boolean> {
   const given = o.text('dir', '')
   const dir = given === '' ? mkdtempSync(join(tmpdir(), 'rig-time-')) : given
   const began = performance.now()
+  const work = mkdtempSync(join(tmpdir(), 'rig-time-clock-'))
+  const clock = new WallClock(work)
+  const stepped = join(work, 'stepped')
+  mkdirSync(stepped)
+  const steps = new StepRun(targetNamed('aqueduct'), stepped, clock)
   const run = new TimeRun(targetNamed('aqueduct'), dir, new Seeded(seed))
   try {
-    await run.begin()
+    await steps.run(o.flag('short') ? SHORT_SCENES : SCENES)
+    run.found.push(...steps.found)
+    clock.set(0)
+    await run.begin(clock)
     try {
       for (let round = 0; round < rounds; round++) {
         await run.round(round, o.number('devices', 150))
@@ -270,11 +300,12 @@ async function main(): Promise<boolean> {
     const kept = run.found.length === 0
     for (const fault of run.found.slice(0, 20)) console.log(`  ${fault}`)
     console.log(
-      `aqueduct time: ${run.kills} kills in ${rounds} rounds, seed ${seed}: ${run.wills} wills, ${run.delivered} messages delivered, ${run.expired} expired; ` +
-        `${run.found.length} wrong, ${Math.round((performance.now() - began) / 1000)} s: ${kept ? 'kept' : 'BROKEN'}`,
+      `aqueduct time: ${run.kills} kills in ${rounds} rounds, seed ${seed}: ${run.wills} wills, ${run.delivered} messages delivered, ${run.expired} expired, ` +
+        `${run.steps} steps of the clock in them, ${steps.scenes} scenes of steps; ${run.found.length} wrong, ${Math.round((performance.now() - began) / 1000)} s: ${kept ? 'kept' : 'BROKEN'}`,
     )
     return kept
   } finally {
+    rmSync(work, { recursive: true, force: true })
     if (given === '') rmSync(dir, { recursive: true, force: true })
   }
 }

@@ -1,4 +1,4 @@
-import type { Clock, Timer } from '../../src/core/clock.js'
+import type { MachineClock, Timer } from '../../src/core/clock.js'
 
 interface Armed {
   due: number
@@ -7,10 +7,12 @@ interface Armed {
   fn: () => void
 }
 
-/** A clock that stands still until a test moves it. Timers fire in due order while it moves. */
-export class ManualClock implements Clock {
+/** The clocks of a machine that stand still until a test moves them. Timers fire in due order while they move. */
+export class ManualClock implements MachineClock {
   private wall: number
   private up = 0
+  private boot = 3_600_000
+  private boots = 1
   private order = 0
   private armed: Armed[] = []
 
@@ -26,6 +28,14 @@ export class ManualClock implements Clock {
     return this.up
   }
 
+  boot_ms(): number {
+    return this.boot
+  }
+
+  boot_id(): string | undefined {
+    return `boot ${this.boots}`
+  }
+
   after(delay_ms: number, fn: () => void): Timer {
     return this.arm(Math.max(0, delay_ms), 0, fn)
   }
@@ -39,25 +49,56 @@ export class ManualClock implements Clock {
     return this.armed.length
   }
 
-  /** Moves both clocks on by `ms`, firing what comes due on the way. */
+  /** Time passes: all clocks move on by `ms`, and what comes due on the way fires. */
   advance(ms: number): void {
     const end = this.up + ms
     for (;;) {
       const next = this.armed.filter((t) => t.due <= end).sort((a, b) => a.due - b.due || a.order - b.order)[0]
       if (next === undefined) break
-      this.wall += next.due - this.up
-      this.up = next.due
+      this.pass(next.due - this.up)
       if (next.period > 0) next.due += next.period
       else this.armed.splice(this.armed.indexOf(next), 1)
       next.fn()
     }
-    this.wall += end - this.up
-    this.up = end
+    this.pass(end - this.up)
+  }
+
+  /** Time passes, but no timer sees it: each fires as much later. */
+  skip(ms: number): void {
+    this.pass(ms)
+    for (const t of this.armed) t.due += ms
   }
 
   /** Steps the wall clock only, as an operator setting the time would. */
   step(ms: number): void {
     this.wall += ms
+  }
+
+  /** The machine sleeps: processes stand still, time passes. */
+  sleep(ms: number): void {
+    this.wall += ms
+    this.boot += ms
+  }
+
+  /** What a process finds that starts `ms` later on the same machine. */
+  later(ms: number): ManualClock {
+    const next = new ManualClock(this.wall + ms)
+    next.boot = this.boot + ms
+    next.boots = this.boots
+    return next
+  }
+
+  /** The machine is off for `off_ms` and starts; its wall clock then is wrong by `wrong_ms` more than before. */
+  reboot(off_ms: number, wrong_ms = 0): void {
+    this.wall += off_ms + wrong_ms
+    this.boot = 10_000
+    this.boots++
+  }
+
+  private pass(ms: number): void {
+    this.wall += ms
+    this.up += ms
+    this.boot += ms
   }
 
   private arm(delay: number, period: number, fn: () => void): Timer {

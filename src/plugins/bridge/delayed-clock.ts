@@ -30,6 +30,7 @@ export class DelayedClock {
   private readonly store: Store
   private readonly ordered: OrderedQueues
   private readonly seldom: Seldom
+  private begun = false
   private running = false
   private wanted = false
   private stopped = false
@@ -47,10 +48,16 @@ export class DelayedClock {
     if (held.length > 0) queue.takeBack(held)
   }
 
+  /** Messages can be published from now on: what comes due while a store is being opened waits for that. */
+  begin(): void {
+    this.begun = true
+    this.wake()
+  }
+
   /** Looks for what is due, soon: never in the middle of an admission. */
   wake(): void {
     this.wanted = true
-    if (this.running || this.stopped) return
+    if (this.running || this.stopped || !this.begun) return
     this.running = true
     setImmediate(() => void this.run())
   }

@@ -42,8 +42,10 @@ export function bridge(options: Partial<BridgeOptions> = {}, delayed: Partial<De
       api.share('bridge', book)
       const space = new QueueSpace()
       let clock: DelayedClock | undefined
+      let opened = false
       const later = new DelayedSpace({ ...defaultDelayedLimits, ...delayed }, (queue, store) => {
         clock = new DelayedClock(api, queue, store, queues.ordered as OrderedQueues)
+        if (opened) clock.begin()
       })
       api.share('delayed', later)
       api.serve(QUEUE_LEVEL, space)
@@ -54,9 +56,13 @@ export function bridge(options: Partial<BridgeOptions> = {}, delayed: Partial<De
         await book.open(store, ordered)
         clock?.stop()
         clock = undefined
+        opened = false
         later.open(store, mailboxes, ordered)
       })
-      api.onOpened(() => clock?.wake())
+      api.onOpened(() => {
+        opened = true
+        clock?.begin()
+      })
       api.onClose(() => clock?.stop())
     },
   }
