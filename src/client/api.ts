@@ -108,7 +108,7 @@ export class QueueApi {
     queue: string,
     verb: 'ack' | 'nack' | 'extend',
     receipts: readonly string[],
-    more: { delay_ms?: number | undefined; lease_ms?: number | undefined } = {},
+    more: { delay_ms?: number | undefined; count?: boolean; lease_ms?: number | undefined } = {},
     limit_ms = ANSWER_MS,
   ): Promise<SettledShape> {
     const body = { receipts, ...more }

@@ -86,6 +86,7 @@ export class Queues extends QueueMoves {
     const now = this.ground.now()
     const standard = `$queue/${name}`
     const outgoing = messages.map((m): OutgoingMessage => this.outgoing(m, standard, now))
+    if (queue.mayLackRoom(outgoing)) await queue.expireUnseen()
     const results = queue.send(outgoing)
     if (results.some((r) => r.outcome === 'refused'))
       throw new AqueductError('queue_full', `Queue ${name} is full: nothing of this was stored.`)
@@ -111,10 +112,10 @@ export class Queues extends QueueMoves {
     return this.settle(name, receipts, (queue) => queue.ack(receipts))
   }
 
-  /** Gives messages back, to be received again at once or after `delay_ms`. */
-  nack(name: string, receipts: readonly string[], delay_ms = 0): Promise<ReceiptResult[]> {
+  /** Gives messages back, to be received again at once or after `delay_ms`. `count` false: nobody worked on them, so it was no attempt. */
+  nack(name: string, receipts: readonly string[], delay_ms = 0, count = true): Promise<ReceiptResult[]> {
     whole('delay_ms', delay_ms, 0, DELAY_MS_MAX)
-    return this.settle(name, receipts, (queue) => queue.nack(receipts, delay_ms))
+    return this.settle(name, receipts, (queue) => queue.nack(receipts, delay_ms, count))
   }
 
   /** The leases now end `lease_ms` from now (default: the queue's). The receipts stay the same. */

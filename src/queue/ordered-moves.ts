@@ -4,8 +4,9 @@ import type { MessageLog } from '../store/log.js'
 import type { MessageView } from '../store/message.js'
 import { arrive, replay } from './ordered-decide.js'
 import { BEHIND, DELAYED, type EntryClass, LEASED, type OrderedEntry, READY, RETAINED } from './ordered-entry.js'
+import type { LastInLine } from './ordered-line.js'
 import { walk } from './ordered-pages.js'
-import { leave } from './ordered-place.js'
+import { leave, newerWaits } from './ordered-place.js'
 import type { OrderedQueue } from './ordered-queue.js'
 import { makeRoom } from './ordered-room.js'
 import { classRows, entryKey, readyRows } from './ordered-rows.js'
@@ -155,11 +156,15 @@ export async function redrive(
     }
     const now = w.now()
     tick(target.state, now)
-    if (makeRoom(target.state, e.bytes, now) !== 'room') {
+    const { seq, bytes, acceptedAt, priority, key, tag } = e
+    if (newerWaits(target.state, key, seq, now)) {
+      leave(s, e, 'replaced', now)
+      return true
+    }
+    if (makeRoom(target.state, e, now) !== 'room') {
       result.full = true
       return false
     }
-    const { seq, bytes, acceptedAt, priority, key, tag } = e
     arrive(target.state, { seq, bytes, acceptedAt, expiresAt: 0, delay_ms: 0, priority, key, tag, dedupId: '', origin: 0 }, now)
     leave(s, e, 'redriven', now)
     result.moved++
@@ -210,6 +215,7 @@ export interface SeekOptions {
 export async function seek(q: OrderedQueue, w: Sweeping, o: SeekOptions): Promise<number> {
   const s = q.state
   let n = 0
+  const last: LastInLine = new Map()
   await w.committed()
   await walk(
     s,
@@ -220,11 +226,12 @@ export async function seek(q: OrderedQueue, w: Sweeping, o: SeekOptions): Promis
       if (s.deleted) return false
       const e = s.current(row, scan)
       if (e === undefined || e.acceptedAt < (o.time ?? 0) || e.seq < (o.seq ?? 0)) return true
-      replay(s, e, w.now())
+      replay(s, e, w.now(), last)
       n++
       return true
     },
     async () => {
+      last.clear()
       q.after()
       await w.committed()
     },

@@ -28,7 +28,7 @@ import { Pager } from './ordered-pager.js'
 import { leave } from './ordered-place.js'
 import { Polls } from './ordered-polls.js'
 import type { OrderedKind } from './ordered-recover.js'
-import { fits, makeRoom, roomForAll, shed } from './ordered-room.js'
+import { fits, makeRoom, roomForAll, shed, type Wanted } from './ordered-room.js'
 import type { OrderedState } from './ordered-state.js'
 import { nextDue, purge, tick } from './ordered-tick.js'
 import type { Departure, QueueCounts } from './queue.js'
@@ -37,6 +37,12 @@ import type { Due, DueTimers } from './timers.js'
 
 /** How often ids and retained messages that have had their time are looked for. */
 const HOUSEKEEPING_MS = 15_000
+/** A look for what expired unseen reads all rows of a queue: the next one comes after this pause, */
+const LOOK_PAUSE_MS = 250
+/** and after so many times as long as it took. */
+const LOOK_REST = 20
+/** After a start nobody knows when rows expire: a queue with more of them is looked through only when it lacks room. */
+const LOOK_UNASKED_MAX = 65_536
 
 /** What all ordered queues of a store share. */
 export interface Shared {
@@ -48,6 +54,8 @@ export interface Shared {
   readonly gate: GroupGate
   /** Starts the background work that `queue` needs: sweep after a purge, forgetting of ids and retained messages. */
   housekeep(queue: OrderedQueue): void
+  /** Looks through the rows of `queue` for what expired unseen. */
+  expire(queue: OrderedQueue): Promise<void>
 }
 
 export interface ReceiveOptions {
@@ -79,6 +87,9 @@ export class OrderedQueue implements Due {
   private readonly polls: Polls
   private readonly pager: Pager
   private nextHousekeeping = 0
+  private looking: Promise<void> | undefined
+  /** On the uptime clock. */
+  private nextLook = Number.NEGATIVE_INFINITY
   private readonly nonce = { high: 0, low: 0 }
   private readonly arrival: decide.Arrival = {
     seq: 0,
@@ -186,11 +197,11 @@ export class OrderedQueue implements Due {
     return result
   }
 
-  /** Whether `offer` would take `copies` messages of `bytes` together, none larger than `largest`. */
-  fits(copies: number, bytes: number, largest: number): boolean {
+  /** Whether `offer` would take all of these, one after the other. */
+  fits(wanted: readonly Wanted[]): boolean {
     if (this.state.deleted) return false
     tick(this.state, this.shared.clock.now())
-    return fits(this.state, copies, bytes, largest)
+    return fits(this.state, wanted)
   }
 
   /**
@@ -201,7 +212,7 @@ export class OrderedQueue implements Due {
     this.usable()
     const now = this.shared.clock.now()
     tick(this.state, now)
-    const room = makeRoom(this.state, m.bytes, now)
+    const room = makeRoom(this.state, { bytes: m.bytes, key: '' }, now)
     if (room === 'room') {
       const { seq, bytes, acceptedAt } = m
       decide.arrive(
@@ -227,27 +238,16 @@ export class OrderedQueue implements Due {
 
   /** Room for all of a batch that are no duplicates, of each other neither. */
   private roomFor(messages: readonly OutgoingMessage[], now: number): boolean {
-    const { dedup_window_s, last_value } = this.attributes
     const ids = new Set<string>()
-    const keys = new Map<string, number>()
-    let count = 0
-    let bytes = 0
-    let replacing = 0
+    const wanted: Wanted[] = []
     for (const { dedup_id: id = '', key = '', view } of messages) {
-      if (id !== '' && dedup_window_s > 0) {
+      if (id !== '' && this.attributes.dedup_window_s > 0) {
         if (ids.has(id) || decide.knownId(this.state, id, now) !== 0) continue
         ids.add(id)
       }
-      const size = messageBytes(view)
-      // It replaces one of this batch, and needs its own room for a moment only.
-      const before = last_value && key !== '' ? keys.get(key) : undefined
-      if (before !== undefined) replacing = Math.max(replacing, size)
-      else count++
-      const most = Math.max(size, before ?? 0)
-      bytes += most - (before ?? 0)
-      keys.set(key, most)
+      wanted.push({ bytes: messageBytes(view), key })
     }
-    return roomForAll(this.state, replacing > 0 ? count + 1 : count, bytes + replacing)
+    return roomForAll(this.state, wanted, wanted.length)
   }
 
   private admit(m: OutgoingMessage, now: number): SendResult {
@@ -262,17 +262,17 @@ export class OrderedQueue implements Due {
       s.effects.departed(s, 'refused', 1)
       return { seq: 0, outcome: 'refused' }
     }
-    const room = makeRoom(s, bytes, now)
+    const a = this.arrival
+    a.bytes = bytes
+    a.key = m.key ?? ''
+    const room = makeRoom(s, a, now)
     if (room !== 'room') return { seq: 0, outcome: room }
     const seq = this.shared.store.messages.store()
-    const a = this.arrival
     a.seq = seq
-    a.bytes = bytes
     a.acceptedAt = m.view.acceptedAt
     a.expiresAt = m.expires_at ?? m.view.expiresAt
     a.delay_ms = m.delay_ms ?? -1
     a.priority = m.priority ?? PRIORITY_STANDARD
-    a.key = m.key ?? ''
     a.tag = m.tag ?? ''
     a.dedupId = id
     decide.arrive(s, a, now)
@@ -352,7 +352,7 @@ export class OrderedQueue implements Due {
     tick(this.state, now)
     for (const d of deliveries) {
       const e = this.holder(d.receipt)
-      if (e !== undefined) decide.takeBack(this.state, e, now)
+      if (e !== undefined) decide.takeBack(this.state, e, 0, now)
     }
     this.after()
   }
@@ -364,9 +364,10 @@ export class OrderedQueue implements Due {
     return this.each(receipts, (e, now) => decide.acknowledge(this.state, e, now))
   }
 
-  /** Back into the queue, at once or after `delay_ms`. */
-  nack(receipts: readonly string[], delay_ms = 0): ReceiptResult[] {
-    return this.each(receipts, (e, now) => decide.giveBack(this.state, e, delay_ms, now))
+  /** Back into the queue, at once or after `delay_ms`. `count` false: nobody worked on them, so it was no attempt. */
+  nack(receipts: readonly string[], delay_ms = 0, count = true): ReceiptResult[] {
+    const back = count ? decide.giveBack : decide.takeBack
+    return this.each(receipts, (e, now) => back(this.state, e, delay_ms, now))
   }
 
   /** Whoever holds them will not have them: to the dead-letter queue where attempts are limited, else they are done with. */
@@ -427,6 +428,7 @@ export class OrderedQueue implements Due {
   /** Changes attributes; the manager has checked them and writes the definition. */
   reconfigure(attributes: QueueAttributes): void {
     this.state.attributes = attributes
+    tick(this.state, this.shared.clock.now())
     this.after()
   }
 
@@ -438,13 +440,14 @@ export class OrderedQueue implements Due {
       return Number.POSITIVE_INFINITY
     }
     const next = tick(this.state, now)
+    if (now >= this.lookDue()) void this.expireUnseen()
     if (now >= this.nextHousekeeping) {
       this.nextHousekeeping = now + HOUSEKEEPING_MS
       this.shared.housekeep(this)
       this.pager.look()
     }
     this.afterTick()
-    return Math.min(next, this.housekeepingDue())
+    return Math.min(next, this.housekeepingDue(), this.lookDue())
   }
 
   /** No more waiting: long polls end empty. */
@@ -458,7 +461,7 @@ export class OrderedQueue implements Due {
   after(demand = false): void {
     if (this.state.deleted) return
     this.afterTick(demand)
-    this.shared.timers.set(this, Math.min(nextDue(this.state), this.housekeepingDue()))
+    this.shared.timers.set(this, Math.min(nextDue(this.state), this.housekeepingDue(), this.lookDue()))
   }
 
   private afterTick(demand = false): void {
@@ -475,6 +478,47 @@ export class OrderedQueue implements Due {
     if (s.idCount === 0 && s.retained === 0 && s.waiting === 0 && s.swept === s.epoch) return Number.POSITIVE_INFINITY
     if (this.nextHousekeeping === 0) this.nextHousekeeping = this.shared.clock.now() + HOUSEKEEPING_MS
     return this.nextHousekeeping
+  }
+
+  /**
+   * True when there may be room for these as soon as what expired on disk only, or behind another of its key, has been let go: `expireUnseen`
+   * does that.
+   */
+  mayLackRoom(messages: readonly OutgoingMessage[]): boolean {
+    const s = this.state
+    const { max_messages, max_bytes } = this.attributes
+    const { clock } = this.shared
+    const due = s.unseenExpiresAt <= clock.now() && clock.uptime_ms() >= this.nextLook
+    if (!due && this.looking === undefined) return false
+    let bytes = s.bytes
+    for (const { view } of messages) bytes += messageBytes(view)
+    return s.count + messages.length > max_messages || bytes > max_bytes
+  }
+
+  /** Resolves when no message that waits has expired. */
+  expireUnseen(): Promise<void> {
+    this.looking ??= this.look()
+    return this.looking
+  }
+
+  private async look(): Promise<void> {
+    const { clock } = this.shared
+    const began_ms = clock.uptime_ms()
+    await this.shared.expire(this)
+    const now_ms = clock.uptime_ms()
+    this.nextLook = now_ms + Math.max(LOOK_PAUSE_MS, (now_ms - began_ms) * LOOK_REST)
+    this.looking = undefined
+    this.after()
+  }
+
+  private lookDue(): number {
+    const s = this.state
+    const at = s.unseenExpiresAt
+    if (at === Number.POSITIVE_INFINITY || this.looking !== undefined || this.driven) return Number.POSITIVE_INFINITY
+    const { clock } = this.shared
+    const rested = clock.now() + Math.max(0, this.nextLook - clock.uptime_ms())
+    if (at > 0) return Math.max(at, rested)
+    return s.inLanes + s.behind > LOOK_UNASKED_MAX ? Number.POSITIVE_INFINITY : Math.max(this.housekeepingDue(), rested)
   }
 
   private usable(): void {

@@ -31,12 +31,13 @@ import {
   type SeekOptions,
   seek,
 } from './ordered-moves.js'
+import { newerWaits } from './ordered-place.js'
 import { OrderedQueue, type Shared } from './ordered-queue.js'
 import { encodeDefinition, type OrderedKind, readQueues } from './ordered-recover.js'
 import { makeRoom } from './ordered-room.js'
 import { definitionKey, encodeHead, headKey } from './ordered-rows.js'
 import { type Effects, OrderedState } from './ordered-state.js'
-import { type Sweeping, sweepDeleted, sweepIds, sweepPurged, sweepRetained } from './ordered-sweep.js'
+import { type Sweeping, sweepDeleted, sweepExpired, sweepIds, sweepPurged, sweepRetained } from './ordered-sweep.js'
 import { Totals } from './ordered-totals.js'
 import type { WindowSizes } from './ordered-window.js'
 import type { Departure } from './queue.js'
@@ -97,6 +98,8 @@ export class OrderedQueues implements Effects {
   private dirty: OrderedState[] = []
   private flight: OrderedState[] = []
   private readonly busy = new Set<OrderedState>()
+  /** Queues that are looked through for what expired unseen. */
+  private expiring = 0
   private readonly takeId: () => number
   private closed = false
 
@@ -117,6 +120,7 @@ export class OrderedQueues implements Effects {
       timers: new DueTimers(o.clock),
       gate,
       housekeep: (queue) => this.housekeep(queue),
+      expire: (queue) => this.expire(queue),
     }
     this.sweeping = { disk: o.store.disk, committed: () => gate.committed(), now: () => o.clock.now() }
     o.store.journal.contribute(this.contributor)
@@ -310,9 +314,12 @@ export class OrderedQueues implements Effects {
     const queue = this.byIdMap.get(state.id)
     if (queue === undefined || queue.kind === 'dead') return false
     const dead = this.deadOf(queue) ?? this.dead(deadNameOf(queue.name))
-    const room = makeRoom(dead.state, e.bytes, now)
+    // A newer one of its last-value key died before: this one is out of date there, too.
+    const late = newerWaits(dead.state, e.key, e.seq, now)
+    const room = late ? 'room' : makeRoom(dead.state, e, now)
     if (room === 'refused') return false
-    if (room === 'room') {
+    if (late) this.departed(dead.state, 'replaced', 1, e)
+    else if (room === 'room') {
       const { seq, bytes, acceptedAt, priority, key, tag } = e
       arrive(
         dead.state,
@@ -358,6 +365,16 @@ export class OrderedQueues implements Effects {
     })
   }
 
+  private async expire({ state }: OrderedQueue): Promise<void> {
+    if (this.closed) return
+    this.expiring++
+    try {
+      await sweepExpired(state, this.sweeping)
+    } finally {
+      this.expiring--
+    }
+  }
+
   private bringDown(s: OrderedState, queue: Leaving): void {
     this.doomed.set(s.id, { id: s.id, kind: queue.kind, name: queue.name })
     this.background(s, async () => {
@@ -382,7 +399,8 @@ export class OrderedQueues implements Effects {
 
   /** Resolves when no background work is under way; for tests and an orderly close. */
   async quiet(): Promise<void> {
-    while (this.busy.size > 0 && !this.store.journal.failed) await new Promise<void>((resolve) => setImmediate(resolve))
+    while ((this.busy.size > 0 || this.expiring > 0) && !this.store.journal.failed)
+      await new Promise<void>((resolve) => setImmediate(resolve))
   }
 
   /* ---- recovery ---- */

@@ -12,7 +12,7 @@ import {
 } from '../../core/limits.js'
 import type { NewMessage, Received, Sent } from '../../operations/messages.js'
 import type { Operations } from '../../operations/operations.js'
-import { list, object, oneOf, text, whole, wholeText, z } from './fields.js'
+import { flag, list, object, oneOf, text, whole, wholeText, z } from './fields.js'
 import { decode, encode } from './payload.js'
 import { properties, readShown, show } from './properties.js'
 import { messageRoute, type Route, route } from './route.js'
@@ -169,9 +169,13 @@ export function messageRoutes({ queues }: Operations): Route[] {
     settle('ack', object({ receipts }), 'Acknowledge: the messages are done', (queue, body) => queues.ack(queue, body.receipts)),
     settle(
       'nack',
-      object({ receipts, delay_ms: whole(0, DELAY_MS_MAX, 'When they can be received again; default at once.').exactOptional() }),
+      object({
+        receipts,
+        delay_ms: whole(0, DELAY_MS_MAX, 'When they can be received again; default at once.').exactOptional(),
+        count: flag('False: nobody worked on them, so this was no attempt; default true.').exactOptional(),
+      }),
       'Give messages back',
-      (queue, body) => queues.nack(queue, body.receipts, body.delay_ms),
+      (queue, body) => queues.nack(queue, body.receipts, body.delay_ms, body.count),
     ),
     settle(
       'extend',
