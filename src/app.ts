@@ -142,6 +142,7 @@ export async function startApp(settings: Settings, o: AppOptions = {}): Promise<
         metrics: metricsOf(broker, standing, clock),
         doors: [apiDoor({ operations: aqueduct, max_body_bytes: settings.http.max_body_bytes, guard, version: version() })],
         upgrade: webSockets.upgrade,
+        mayAsk: guard.mayAsk,
         clock,
         log,
       })

@@ -16,6 +16,7 @@ import { AllowedMethods } from './allow.js'
 import { drainOf, Requests } from './drain.js'
 import { answerBrokenRequest, errorBody, failureOf } from './errors.js'
 import { type Readiness, registerHealth } from './health.js'
+import { hostOptions, letRead, type MayAsk, teachManners } from './manners.js'
 import { takeUpgrades, type UpgradeHandler, upgradeOptions } from './upgrades.js'
 
 /** Registers routes on `app`, a scope of its own. What it has to end or release when the server closes goes into a `preClose` hook. */
@@ -33,6 +34,8 @@ export interface HttpOptions {
   readonly doors?: readonly Door[]
   /** Takes WebSocket upgrades; without it there are none. */
   readonly upgrade?: UpgradeHandler
+  /** Pages of which origins may read answers; without it none may, but where a door says so. */
+  readonly mayAsk?: MayAsk
   /** Largest body, unless a route has its own limit. */
   readonly max_body_bytes?: number
   /** How long `close` waits for requests under way. */
@@ -70,12 +73,14 @@ export async function startHttp(options: HttpOptions): Promise<HttpListener> {
     // While closing, a request on a connection that is already open is still answered, in the doors' own form.
     return503OnClosing: false,
     clientErrorHandler: answerBrokenRequest,
-    frameworkErrors: (error, _request, reply) => {
+    frameworkErrors: (error, request, reply) => {
+      if (options.mayAsk !== undefined) letRead(request.raw, reply, options.mayAsk)
       answerFailure(error, reply)
     },
-    http: upgradeOptions,
+    http: { ...upgradeOptions, ...hostOptions },
   })
   answerErrors(app, log)
+  teachManners(app, options.mayAsk)
   const requests = new Requests(app)
   registerHealth(app, options.readiness, options.metrics)
   for (const door of options.doors ?? []) app.register(async (scope) => door(scope))

@@ -33,6 +33,7 @@ import type { OrderedState } from './ordered-state.js'
 import { nextDue, purge, tick } from './ordered-tick.js'
 import type { Departure, QueueCounts } from './queue.js'
 import { formatReceipt, type NonceSource, parseReceipt } from './receipt.js'
+import type { Settled, SettledHow } from './settled.js'
 import type { Due, DueTimers } from './timers.js'
 
 /** How often ids and retained messages that have had their time are looked for. */
@@ -52,6 +53,7 @@ export interface Shared {
   readonly nonces: NonceSource
   readonly timers: DueTimers
   readonly gate: GroupGate
+  readonly settled: Settled
   /** Starts the background work that `queue` needs: sweep after a purge, forgetting of ids and retained messages. */
   housekeep(queue: OrderedQueue): void
   /** Looks through the rows of `queue` for what expired unseen. */
@@ -68,6 +70,8 @@ export interface ReceiveOptions {
   readonly bytes_max?: number
   /** Aborted when whoever asked has gone: it gets nothing, and what was on its way to it goes back uncounted. */
   readonly signal?: AbortSignal
+  /** Aborted when whoever asked is not to be kept waiting, and when it has gone. Default: `signal`. While it waits, it has gone. */
+  readonly leave?: AbortSignal
 }
 
 export class OrderedQueue implements Due {
@@ -317,7 +321,9 @@ export class OrderedQueue implements Due {
     const max = Math.min(o.max ?? 1, BATCH_MESSAGES_MAX)
     const lease_ms = o.lease_ms ?? this.attributes.lease_ms
     const wait_ms = o.wait_ms ?? this.attributes.wait_ms
+    const { leave = o.signal } = o
     const gone = (): boolean => o.signal?.aborted === true
+    const left = (): boolean => leave?.aborted === true
     // Who waits already goes first.
     this.polls.serve()
     for (;;) {
@@ -326,9 +332,9 @@ export class OrderedQueue implements Due {
       if (!this.paging || gone()) break
       if (!(await this.pager.next())) throw new AqueductError('store_failed', 'The queue could not be read.')
     }
-    if (wait_ms <= 0 || gone()) return []
-    const got = await this.polls.join({ max, lease_ms, bytes_max: o.bytes_max }, wait_ms, o.signal)
-    return got.length === 0 ? got : this.deliver(got, gone)
+    if (wait_ms <= 0 || left()) return []
+    const got = await this.polls.join({ max, lease_ms, bytes_max: o.bytes_max }, wait_ms, leave)
+    return got.length === 0 ? got : this.deliver(got, left)
   }
 
   private async deliver(got: Delivery[], gone: () => boolean): Promise<Delivery[]> {
@@ -359,15 +365,15 @@ export class OrderedQueue implements Due {
 
   /* ---- answers ---- */
 
-  /** The messages are done. Per receipt `ok` or `receipt_invalid`; tell the caller after `committed()`. */
+  /** The messages are done. Per receipt `ok` or `receipt_invalid`; tell the caller after `committed()`. Saying it again for a while changes nothing. */
   ack(receipts: readonly string[]): ReceiptResult[] {
-    return this.each(receipts, (e, now) => decide.acknowledge(this.state, e, now))
+    return this.each(receipts, (e, now) => decide.acknowledge(this.state, e, now), 'ack')
   }
 
   /** Back into the queue, at once or after `delay_ms`. `count` false: nobody worked on them, so it was no attempt. */
   nack(receipts: readonly string[], delay_ms = 0, count = true): ReceiptResult[] {
     const back = count ? decide.giveBack : decide.takeBack
-    return this.each(receipts, (e, now) => back(this.state, e, delay_ms, now))
+    return this.each(receipts, (e, now) => back(this.state, e, delay_ms, now), 'nack')
   }
 
   /** Whoever holds them will not have them: to the dead-letter queue where attempts are limited, else they are done with. */
@@ -380,7 +386,7 @@ export class OrderedQueue implements Due {
     return this.each(receipts, (e, now) => decide.extend(this.state, e, lease_ms, now))
   }
 
-  private each(receipts: readonly string[], act: (e: OrderedEntry, now: number) => void): ReceiptResult[] {
+  private each(receipts: readonly string[], act: (e: OrderedEntry, now: number) => void, how?: SettledHow): ReceiptResult[] {
     this.usable()
     const now = this.shared.clock.now()
     tick(this.state, now)
@@ -388,8 +394,9 @@ export class OrderedQueue implements Due {
     const results = receipts.map((receipt): ReceiptResult => {
       const e = this.holder(receipt)
       // A lease that is over is over, even if there is more due than one turn puts back.
-      if (e === undefined || e.until <= now) return 'receipt_invalid'
+      if (e === undefined || e.until <= now) return this.wasSettled(receipt, how) ? 'ok' : 'receipt_invalid'
       act(e, now)
+      if (how !== undefined) this.shared.settled.add(receipt, how, this.shared.clock.uptime_ms())
       return 'ok'
     })
     if (crowded) this.state.becameReady = true
@@ -400,6 +407,11 @@ export class OrderedQueue implements Due {
   /** A leased message leaves for another reason than being done. False when the receipt is not valid (any more). */
   release(receipt: string, why: Departure): boolean {
     return this.each([receipt], (e, now) => leave(this.state, e, why, now))[0] === 'ok'
+  }
+
+  private wasSettled(receipt: string, how: SettledHow | undefined): boolean {
+    if (how === undefined || !this.shared.settled.knows(receipt, how, this.shared.clock.uptime_ms())) return false
+    return parseReceipt(receipt)?.queue === this.id
   }
 
   private holder(receipt: string): OrderedEntry | undefined {

@@ -42,6 +42,7 @@ import { Totals } from './ordered-totals.js'
 import type { WindowSizes } from './ordered-window.js'
 import type { Departure } from './queue.js'
 import { NonceSource } from './receipt.js'
+import { Settled } from './settled.js'
 import { DueTimers } from './timers.js'
 import type { Leaving, Trace } from './trace.js'
 
@@ -62,7 +63,8 @@ export interface OrderedOptions {
 export type { OrderedKind }
 
 /** Names of dead-letter queues that the engine makes itself. */
-export const deadNameOf = (queue: string): string => `$dead/queue/${queue}`
+export const deadNameOf = (queue: string): string => `${OWN_DEAD}${queue}`
+const OWN_DEAD = '$dead/queue/'
 
 /** Dead letters stay longer than what they were: 14 days. */
 const DEAD_RETENTION_S = 1_209_600
@@ -119,6 +121,7 @@ export class OrderedQueues implements Effects {
       nonces: new NonceSource(o.random),
       timers: new DueTimers(o.clock),
       gate,
+      settled: new Settled(),
       housekeep: (queue) => this.housekeep(queue),
       expire: (queue) => this.expire(queue),
     }
@@ -197,7 +200,9 @@ export class OrderedQueues implements Effects {
   }
 
   redrive(dead: OrderedQueue, o: RedriveOptions): Promise<Redriven> {
-    return redrive(dead, (id) => this.byId(id), this.sweeping, o)
+    // Its own dead-letter queue outlives a queue, and is that of a new one of its name.
+    const owner = dead.name.startsWith(OWN_DEAD) ? this.get(dead.name.slice(OWN_DEAD.length)) : undefined
+    return redrive(dead, (id) => this.byId(id) ?? (id === 0 ? undefined : owner), this.sweeping, o)
   }
 
   /** The engine's own dead-letter queue of this name (`$dead/…`), made with `attributes` when it is not there. */
