@@ -86,9 +86,12 @@ function checkEncoded(url: string): void {
 }
 
 function watch(response: ServerResponse, result: Result): void {
-  // `writableFinished` is true of a response that lost its socket, too.
+  // A response that lost its socket says that it has finished, too.
+  const { socket } = response
   let sent = false
-  response.once('finish', () => (sent = true))
+  response.once('finish', () => {
+    sent = socket?.destroyed === false
+  })
   if (response.destroyed) result.undelivered?.()
   else response.once('close', () => void (sent || result.undelivered?.()))
 }
