@@ -165,6 +165,7 @@ export async function startApp(settings: Settings, o: AppOptions = {}): Promise<
         places,
         refusals,
         upgrade: webSockets.upgrade,
+        mayAsk: guard.mayAsk,
         clock,
         log,
       })

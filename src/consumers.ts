@@ -35,7 +35,7 @@ export class Consumers {
     return {
       receive: (o) => queues.receive(queue, o),
       ack: (receipts) => queues.ack(queue, receipts),
-      nack: (receipts, delay_ms) => queues.nack(queue, receipts, delay_ms),
+      nack: (receipts, delay_ms, count) => queues.nack(queue, receipts, delay_ms, count),
       extend: (receipts, lease_ms) => queues.extend(queue, receipts, lease_ms),
       // A receive that is left gives nothing away.
       answers_within_ms: 0,

@@ -78,12 +78,14 @@ describe('aqueduct queue redrive', () => {
     const began = performance.now()
     const ran = await aqueduct('queue redrive slow --max 40 --key k1 --rate 100 --json')
     expect(ran.code).toBe(0)
-    expect(ran.json).toEqual([{ moved: 40, homeless: 0, full: false }])
+    expect(ran.json).toEqual([{ moved: 40, homeless: 0, others: 0, full: false }])
     // 40 at 100 a second: four steps of ten, with a pause behind each but the last.
     expect(performance.now() - began).toBeGreaterThan(290)
     expect(app.queues.get('slow').counts).toMatchObject({ dead: 60, ready: 40 })
     expect((await app.queues.receive('slow', { max: 40 })).every((m) => m.key === 'k1')).toBe(true)
-    expect((await aqueduct('queue redrive $dead/queue/slow --json')).json).toEqual([{ moved: 60, homeless: 0, full: false }])
+    expect((await aqueduct('queue redrive $dead/queue/slow --json')).json).toEqual([
+      { moved: 60, homeless: 0, others: 0, full: false },
+    ])
   })
 
   it('says what stayed', async () => {

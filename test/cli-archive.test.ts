@@ -45,6 +45,26 @@ async function bodiesOf(queue: string): Promise<string[]> {
 }
 
 describe('an export', () => {
+  it('keeps all of a message that is too large for a batch', async () => {
+    await app.queues.put('whole')
+    const properties = { content_type: 'image/x', response_topic: 'a/ü', user_properties: [['n', '&=']] } as const
+    const large = Buffer.alloc(600_000, 0xff)
+    await app.queues.send('whole', [{ body: large, properties, tag: 't', priority: 3, key: 'k' }])
+    expect(await words('export', 'whole', file)).toMatchObject({ code: 0 })
+    expect(await words('import', 'copy', file)).toMatchObject({ code: 0, err: '' })
+    const [m] = await app.queues.receive('copy')
+    expect(m).toMatchObject({ properties, tag: 't', priority: 3, key: 'k' })
+    expect(m?.body.equals(large)).toBe(true)
+  })
+
+  it('is not read where it is no UTF-8', async () => {
+    await app.queues.put('bytes')
+    await words('export', 'bytes', file)
+    const [head = ''] = readFileSync(file, 'utf8').split('\n')
+    writeFileSync(file, Buffer.concat([Buffer.from(`${head}\n{"body":"`), Buffer.of(0xff), Buffer.from('"}\n')]))
+    expect(await words('import', 'bytes', file)).toMatchObject({ code: 1, err: expect.stringContaining('Line 2 is not UTF-8') })
+  })
+
   it('comes back as the queue that it was, in order, with bytes, keys, priorities, topics and what is left of time', async () => {
     await app.queues.put('from', { fifo: true, lease_ms: 12_345 })
     await app.queues.send('from', [

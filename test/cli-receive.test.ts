@@ -79,6 +79,8 @@ describe('aqueduct receive', () => {
     expect(code).toBe(0)
     expect(terminal.lines).toEqual(bodies.slice(0, 3))
     expect(left('kept')).toEqual({ ready: 5, leased: 0 })
+    // Nobody worked on them.
+    expect((await app.queues.receive('kept'))[0]?.attempts).toBe(1)
   })
 
   it('gives back what its reader did not take, and says nothing', async () => {
@@ -87,7 +89,9 @@ describe('aqueduct receive', () => {
     expect({ code, err }).toEqual({ code: 1, err: '' })
     expect(terminal.lines).toEqual(bodies.slice(0, 4))
     expect(left('pipe')).toEqual({ ready: 6, leased: 0 })
-    expect((await app.queues.receive('pipe'))[0]?.body.toString()).toBe('message 4')
+    const [next] = await app.queues.receive('pipe')
+    expect(next?.body.toString()).toBe('message 4')
+    expect(next?.attempts).toBe(1)
   })
 
   it('prints bytes as they are for a program, and nothing that a terminal would obey for a person', async () => {

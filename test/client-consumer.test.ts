@@ -364,7 +364,7 @@ describe('stop', () => {
     expect(source.calls('nack')).toEqual([])
     await advance(1)
     await stopped
-    expect(source.asked.filter((a) => a.verb === 'nack')).toEqual([{ verb: 'nack', receipts: ['r2'], ms: 0 }])
+    expect(source.asked.filter((a) => a.verb === 'nack')).toEqual([{ verb: 'nack', receipts: ['r2'], ms: 0, count: false }])
     expect(handled[1]?.signal.reason.code).toBe('stopping')
     await handled[1]?.done()
     expect(source.calls('ack')).toEqual(['r1'])
@@ -381,7 +381,7 @@ describe('stop', () => {
     await stopped
     expect(o?.signal?.aborted).toBe(true)
     expect(handled).toEqual([])
-    expect(source.asked).toEqual([{ verb: 'nack', receipts: ['r1', 'r2'], ms: 0 }])
+    expect(source.asked).toEqual([{ verb: 'nack', receipts: ['r1', 'r2'], ms: 0, count: false }])
     expect(consumer.counts).toMatchObject({ returned: 2, running: 0 })
   })
 

@@ -71,6 +71,8 @@ export class Connection extends EventEmitter implements TransportHandler, Delive
   peer: Peer | null = null
   /** Only when its CONNECT named an authentication method. */
   auth: Authentication | null = null
+  /** The client sent DISCONNECT. */
+  saidGoodbye = false
   /** The will as it will be published, until an orderly DISCONNECT or until it was. */
   lastWill: Will | null = null
   /** Seconds between packets that the client promised; 0: no limit [MQTT-3.1.2-24]. */
@@ -353,6 +355,11 @@ export class Connection extends EventEmitter implements TransportHandler, Delive
     if (output.bytes + transport.pendingBytes < max_output_bytes) return true
     if (output.bytes > 0 && !output.stalled) output.flush()
     return output.bytes + transport.pendingBytes < max_output_bytes
+  }
+
+  /** In order: the client said so, or the broker stops. */
+  get parts(): boolean {
+    return this.saidGoodbye || this.state.closing
   }
 
   get resendsLive(): boolean {

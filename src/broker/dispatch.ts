@@ -88,6 +88,7 @@ function handleDisconnect(c: Connection, buf: Buffer, frame: Frame): void {
   const { reason, properties } = readDisconnect(buf, frame, c.version ?? 4)
   if (c.peer !== null && properties !== undefined && !keepsPromises(c, c.peer, properties)) return
   // The will is not sent after an orderly end [MQTT-3.14.4-3]; with any other reason it is [MQTT 5.0 3.1.2.5].
+  c.saidGoodbye = reason < 0x80
   if (reason === Reason.success) c.dropWill()
   c.finish(undefined)
   c.transport.end()

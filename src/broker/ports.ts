@@ -99,6 +99,8 @@ export interface Deliverer {
   readonly writable: boolean
   /** True while bytes of earlier writes have not left for the kernel: a retry now would be a second copy in our own buffer. */
   readonly unsent: boolean
+  /** The connection ends in order: what the client did not acknowledge it gives back, rather than that it failed at it. */
+  readonly parts: boolean
   /** How many unacknowledged messages it may hold: our setting, or the client's Receive Maximum if that is lower. */
   readonly window: number
   /** May a message be sent again on this live connection? MQTT 3.1.1 leaves it open, MQTT 5 forbids it [MQTT-4.4.0-1]. */

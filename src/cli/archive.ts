@@ -8,6 +8,7 @@
  *
  * Always true: payloads are bytes, as text where they are UTF-8 and as base64 otherwise; a file without its last line was cut.
  */
+import { isUtf8 } from 'node:buffer'
 import type { NewMessage, PropertiesShape, QueueShape, ReceivedShape, SeenShape } from '../client/shapes.js'
 import { Ending, FAILED } from './exit.js'
 
@@ -83,6 +84,7 @@ export function parseLine(bytes: Buffer, number: number): Line {
 type Fields = Readonly<Record<string, unknown>>
 
 function objectOf(bytes: Buffer, number: number): Fields {
+  if (!isUtf8(bytes)) throw wrong(number, 'is not UTF-8')
   let value: unknown
   try {
     value = JSON.parse(bytes.toString())

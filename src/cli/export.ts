@@ -100,7 +100,7 @@ class Export {
         await this.write(messages.map(messageLine))
         await this.sink.flush()
       } catch (error) {
-        await this.c.queues.settle(this.queue, 'nack', receipts)
+        await this.c.queues.settle(this.queue, 'nack', receipts, { count: false })
         throw error
       }
       const { results } = await this.c.queues.settle(this.queue, 'ack', receipts)

@@ -65,7 +65,7 @@ export function addQueueMessages(queue: Command, world: World): void {
         await c.showAll(messages, receivedTable)
       } catch (error) {
         // Nobody has seen them: somebody else can have them at once.
-        await c.queues.settle(name, 'nack', receipts)
+        await c.queues.settle(name, 'nack', receipts, { count: false })
         throw error
       }
       if (flags.ack === true) await settled(c, await c.queues.settle(name, 'ack', receipts), false)
@@ -82,9 +82,11 @@ export function addQueueMessages(queue: Command, world: World): void {
   })
   settle('nack', 'give messages back, to be received again')
     .option('--delay-ms <ms>', 'when (default: at once)', whole)
-    .action(async (name: string, receipts: string[], flags: ServerFlags & { delayMs?: number }) => {
+    .option('--no-count', 'nobody worked on them: it was no attempt')
+    .action(async (name: string, receipts: string[], flags: ServerFlags & { delayMs?: number; count: boolean }) => {
       const c = new Context(world, flags)
-      await settled(c, await c.queues.settle(name, 'nack', receipts, { delay_ms: flags.delayMs }), true)
+      const how = { delay_ms: flags.delayMs, ...(flags.count ? {} : { count: false }) }
+      await settled(c, await c.queues.settle(name, 'nack', receipts, how), true)
     })
   settle('extend', 'keep messages longer')
     .option('--lease-ms <ms>', "the leases end so long from now (default: the queue's)", whole)

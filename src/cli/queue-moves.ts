@@ -57,12 +57,13 @@ export function addQueueMoves(queue: Command, world: World): void {
     .argument('<queue>')
     .option('--max <n>', 'how many at most (default: all)', whole)
     .option('--key <text>', 'only messages of this key')
+    .option('--to <queue>', 'into this queue, wherever they died (default: home)')
     .option('--rate <n>', 'messages a second (default: as fast as it goes)', whole)
-    .action(async (name: string, flags: ServerFlags & RedriveFlags & { key?: string }) => {
+    .action(async (name: string, flags: ServerFlags & RedriveFlags & { key?: string; to?: string }) => {
       const c = new Context(world, flags)
       const { counts, kind } = await c.queues.get(name)
       const total = kind === 'dead' ? counts.ready + counts.delayed : counts.dead
-      await redriveAll(c, flags, total, (max) => c.queues.redrive(name, { max, key: flags.key }))
+      await redriveAll(c, flags, total, (max) => c.queues.redrive(name, { max, key: flags.key, to: flags.to }))
     })
 
   serverCommand(

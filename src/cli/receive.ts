@@ -86,17 +86,17 @@ class Printing {
 
   /** Handlers are called in the order of the messages, and each writes before it waits: so the lines are in that order, too. */
   private async print(message: Received, signal: AbortSignal): Promise<void> {
-    if (this.gone !== undefined) throw this.gone
+    if (this.gone !== undefined) return untilAborted(signal)
     this.away = false
     const payload = payloadOf(message.body)
     try {
       await this.c.terminal.print(this.flags.json === true ? lineOf(message, payload) : payloadLine(payload, this.c.terminal))
     } catch (error) {
-      // Not printed: given back, and so is what follows.
+      // Not printed: given back as if it had not been received, and so is what follows.
       if (!(error instanceof OutputGone)) throw error
       this.gone = error
       void this.consumer.stop({ within_ms: 0 })
-      throw error
+      return untilAborted(signal)
     }
     this.printed++
     if (!this.flags.ack) await this.keep(signal)
@@ -105,7 +105,7 @@ class Printing {
   /** Until the consumer stops and gives it back. */
   private keep(signal: AbortSignal): Promise<void> {
     if (this.printed === (this.flags.max ?? KEPT_MAX)) void this.consumer.stop({ within_ms: 0 })
-    return new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }))
+    return untilAborted(signal)
   }
 
   private trouble(error: unknown): void {
@@ -113,6 +113,11 @@ class Printing {
     this.away = true
     this.c.terminal.err(`aqueduct: ${error instanceof Error ? error.message : String(error)} Trying again.\n`)
   }
+}
+
+function untilAborted(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return Promise.resolve()
+  return new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }))
 }
 
 function lineOf(message: Received, payload: Payload): string {

@@ -12,6 +12,7 @@ export interface RedriveFlags {
 interface Step {
   readonly moved: number
   readonly homeless?: number
+  readonly others?: number
   readonly full: boolean
 }
 
@@ -44,9 +45,14 @@ export async function redriveAll(
   } finally {
     progress.end()
   }
-  const { homeless = 0, full } = last
-  await c.show({ moved, homeless, full }, () => `redrove ${counted(moved, 'message')}\n`)
-  if (homeless > 0) c.terminal.err(`aqueduct: ${counted(homeless, 'message')} stayed: the queue they died in is gone.\n`)
+  const { homeless = 0, others = 0, full } = last
+  await c.show({ moved, homeless, others, full }, () => `redrove ${counted(moved, 'message')}\n`)
+  if (others > 0) c.terminal.err(`aqueduct: ${counted(others, 'message')} of other queues stayed in the dead-letter queue.\n`)
+  if (homeless > 0)
+    throw new Ending(
+      FAILED,
+      `${counted(homeless, 'message')} stayed: the queue they died in is gone. --to QUEUE says where they shall go.`,
+    )
   if (full) throw new Ending(FAILED, 'The rest stayed: what they belong to has no room for them.')
   if (interrupted.aborted) throw new Ending(FAILED, 'Interrupted; the rest stayed.')
 }

@@ -64,11 +64,12 @@ export class QueueApi {
   async sendBytes(
     queue: string,
     bytes: Uint8Array,
-    query: Omit<NewMessage, 'body' | 'encoding' | 'properties'>,
+    { properties, ...attributes }: Omit<NewMessage, 'body' | 'encoding'>,
     signal?: AbortSignal,
   ): Promise<SentShape> {
     const path = pathOf(queue, 'messages')
-    return (await this.http.call<SentShape>('POST', path, { body: bytes, query: { ...query }, signal })).body
+    const query = { ...attributes, ...(properties === undefined ? {} : { properties: JSON.stringify(properties) }) }
+    return (await this.http.call<SentShape>('POST', path, { body: bytes, query, signal })).body
   }
 
   async receive(
@@ -95,7 +96,7 @@ export class QueueApi {
   }
 
   /** Sends dead letters home, at most `max`. */
-  async redrive(queue: string, o: { max?: number; key?: string | undefined }): Promise<RedrivenShape> {
+  async redrive(queue: string, o: { max?: number; key?: string | undefined; to?: string | undefined }): Promise<RedrivenShape> {
     return (await this.http.call<RedrivenShape>('POST', pathOf(queue, 'redrive'), { body: o, limit_ms: LONG_MS })).body
   }
 
@@ -108,7 +109,7 @@ export class QueueApi {
     queue: string,
     verb: 'ack' | 'nack' | 'extend',
     receipts: readonly string[],
-    more: { delay_ms?: number | undefined; lease_ms?: number | undefined } = {},
+    more: { delay_ms?: number | undefined; count?: boolean; lease_ms?: number | undefined } = {},
     limit_ms = ANSWER_MS,
   ): Promise<SettledShape> {
     const body = { receipts, ...more }

@@ -176,7 +176,7 @@ class Loop implements Consumer {
     this.counts.running = this.jobs.size
     // It came while we were told to stop: nobody has seen it.
     if (this.stopping.signal.aborted) {
-      this.settling.nack(job, 0)
+      this.settling.giveBack(job)
       return
     }
     this.leases.watch(job)
@@ -213,7 +213,7 @@ class Loop implements Consumer {
       this.settling.hurry()
       for (const job of this.jobs) {
         if (job.state !== 'handling') continue
-        this.settling.nack(job, 0)
+        this.settling.giveBack(job)
         job.abort(new Stopped('stopping', 'The consumer stops; the message was given back.'))
       }
     })

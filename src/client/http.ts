@@ -4,6 +4,7 @@
  * Always true: a call resolves with an answer that the server gave, or rejects with a `RequestError`; it ends in a bounded time.
  */
 import type { Clock } from '../core/clock.js'
+import { hasUtf8, NO_UTF8 } from '../core/utf8.js'
 import { RequestError } from './errors.js'
 
 export interface Call {
@@ -93,6 +94,7 @@ export class Http {
 export function part(name: string): string {
   if (name === '' || name === '.' || name === '..')
     throw new RequestError('name_invalid', 400, `${JSON.stringify(name)} cannot be part of an address.`)
+  if (!hasUtf8(name)) throw new RequestError('name_invalid', 400, `${JSON.stringify(name)} ${NO_UTF8}.`)
   return encodeURIComponent(name)
 }
 
@@ -112,6 +114,10 @@ function basic(username: string, password: string): string {
 }
 
 function queryOf(query: Call['query'] = {}): string {
+  for (const [name, value] of Object.entries(query)) {
+    // It would be sent as a question mark, and so would any other.
+    if (typeof value === 'string' && !hasUtf8(value)) throw new RequestError('attribute_invalid', 400, `${name} ${NO_UTF8}.`)
+  }
   const given = Object.entries(query).flatMap(([name, value]): [string, string][] =>
     value === undefined ? [] : [[name, String(value)]],
   )

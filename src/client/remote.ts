@@ -15,7 +15,8 @@ export function remoteSource(api: QueueApi, queue: string): Source {
       return (await api.receive(queue, o, signal)).map(received)
     },
     ack: async (receipts) => results(await api.settle(queue, 'ack', receipts, {}, SETTLE_LIMIT_MS)),
-    nack: async (receipts, delay_ms) => results(await api.settle(queue, 'nack', receipts, { delay_ms }, SETTLE_LIMIT_MS)),
+    nack: async (receipts, delay_ms, count) =>
+      results(await api.settle(queue, 'nack', receipts, { delay_ms, ...(count ? {} : { count }) }, SETTLE_LIMIT_MS)),
     async extend(receipts, lease_ms) {
       // An answer that comes when the lease is nearly over is too late to be asked for again.
       const limit_ms = Math.min(SETTLE_LIMIT_MS, lease_ms / 4)

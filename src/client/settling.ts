@@ -12,6 +12,8 @@ interface Wish {
   readonly job: Job
   /** Undefined: acknowledge. */
   readonly nack_ms: number | undefined
+  /** Giving it back is an attempt: somebody worked on it. */
+  readonly count: boolean
 }
 
 export interface SettleHooks {
@@ -37,11 +39,16 @@ export class Settling {
   }
 
   ack(job: Job): void {
-    this.add({ job, nack_ms: undefined })
+    this.add({ job, nack_ms: undefined, count: true })
   }
 
   nack(job: Job, delay_ms: number): void {
-    this.add({ job, nack_ms: delay_ms })
+    this.add({ job, nack_ms: delay_ms, count: true })
+  }
+
+  /** Gives it back at once, as if it had not been received. */
+  giveBack(job: Job): void {
+    this.add({ job, nack_ms: 0, count: false })
   }
 
   /** From now on each call is made once more at most. */
@@ -64,21 +71,24 @@ export class Settling {
 
   private async work(): Promise<void> {
     while (this.wishes.length > 0) {
-      const { nack_ms } = this.wishes[0] as Wish
+      const { nack_ms, count } = this.wishes[0] as Wish
       const batch: Wish[] = []
       const rest: Wish[] = []
-      for (const wish of this.wishes) (wish.nack_ms === nack_ms && batch.length < BATCH_MAX ? batch : rest).push(wish)
+      for (const wish of this.wishes) {
+        const alike = wish.nack_ms === nack_ms && wish.count === count
+        ;(alike && batch.length < BATCH_MAX ? batch : rest).push(wish)
+      }
       this.wishes = rest
-      await this.settle(batch, nack_ms)
+      await this.settle(batch, nack_ms, count)
     }
     this.busy = false
   }
 
-  private async settle(batch: readonly Wish[], nack_ms: number | undefined): Promise<void> {
+  private async settle(batch: readonly Wish[], nack_ms: number | undefined, count: boolean): Promise<void> {
     const receipts = batch.map(({ job }) => job.message.receipt)
     const last = !this.insist
     try {
-      const results = await (nack_ms === undefined ? this.source.ack(receipts) : this.source.nack(receipts, nack_ms))
+      const results = await (nack_ms === undefined ? this.source.ack(receipts) : this.source.nack(receipts, nack_ms, count))
       this.backOff.reset()
       for (const [i, { job }] of batch.entries()) this.done(job, nack_ms, results[i] === 'ok')
     } catch (error) {

@@ -84,6 +84,7 @@ export interface Peeked {
 export interface RedrivenShape {
   readonly moved: number
   readonly homeless: number
+  readonly others: number
   readonly full: boolean
 }
 

@@ -36,7 +36,8 @@ export type ReceiptResult = 'ok' | 'receipt_invalid'
 export interface Source {
   receive(o: ReceiveOptions): Promise<readonly Received[]>
   ack(receipts: readonly string[]): Promise<readonly ReceiptResult[]>
-  nack(receipts: readonly string[], delay_ms: number): Promise<readonly ReceiptResult[]>
+  /** `count` false: nobody worked on them, so it was no attempt. */
+  nack(receipts: readonly string[], delay_ms: number, count: boolean): Promise<readonly ReceiptResult[]>
   extend(receipts: readonly string[], lease_ms: number): Promise<readonly ReceiptResult[]>
   /**
    * How long after its beginning a receive may still be about to answer with messages. One that is older waits for some, and can be left without leaving a

@@ -33,6 +33,9 @@ export const WILLS_REFUSED_MAX = 10_000
 
 /** Messages that one receive hands out or one send takes, and receipts that one acknowledgement names. */
 export const BATCH_MESSAGES_MAX = 256
+/** Receipts that were acknowledged or given back, and are remembered so that the request can be repeated; and for how long. */
+export const RECEIPTS_REMEMBERED_MAX = 131_072
+export const RECEIPTS_REMEMBERED_MS = 600_000
 /** How long a receive may wait for a message. */
 export const WAIT_MS_MAX = 30_000
 /** The longest lease: 12 hours. */

@@ -19,6 +19,7 @@ export type HttpCode =
   | 'uri_too_long'
   | 'unsupported_media_type'
   | 'headers_too_large'
+  | 'expectation_failed'
   | 'not_ready'
   | 'busy'
 
@@ -56,6 +57,7 @@ const STATUS: Record<ErrorCode | HttpCode, number> = {
   uri_too_long: 414,
   unsupported_media_type: 415,
   headers_too_large: 431,
+  expectation_failed: 417,
   not_ready: 503,
   busy: 503,
 }

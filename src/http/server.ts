@@ -21,6 +21,7 @@ import { boundConnections, type SocketPlaces } from './connections.js'
 import { drainOf, Requests } from './drain.js'
 import { answerBrokenRequest, errorBody, failureOf, RETRY_AFTER_S } from './errors.js'
 import { type Readiness, registerHealth } from './health.js'
+import { hostOptions, letRead, type MayAsk, teachManners } from './manners.js'
 import { boundAnswers } from './sending.js'
 import { takeUpgrades, type UpgradeHandler, upgradeOptions } from './upgrades.js'
 
@@ -47,6 +48,8 @@ export interface HttpOptions {
   readonly max_sending_bytes?: number
   readonly places?: SocketPlaces
   readonly refusals?: Refusals
+  /** Pages of which origins may read answers; without it none may, but where a door says so. */
+  readonly mayAsk?: MayAsk
   /** Largest body, unless a route has its own limit. */
   readonly max_body_bytes?: number
   /** How long a request may take to arrive whole. */
@@ -95,12 +98,14 @@ export async function startHttp(options: HttpOptions): Promise<HttpListener> {
     // While closing, a request on a connection that is already open is still answered, in the doors' own form.
     return503OnClosing: false,
     clientErrorHandler: answerBrokenRequest,
-    frameworkErrors: (error, _request, reply) => {
+    frameworkErrors: (error, request, reply) => {
+      if (options.mayAsk !== undefined) letRead(request.raw, reply, options.mayAsk)
       answerFailure(error, reply)
     },
     // Node looks at its deadlines every 30 s by itself.
     http: {
       ...upgradeOptions,
+      ...hostOptions,
       headersTimeout: Math.min(options.request_ms ?? HEAD_MS_MAX, HEAD_MS_MAX),
       connectionsCheckingInterval: CHECK_MS,
     } as ServerOptions,
@@ -113,6 +118,7 @@ export async function startHttp(options: HttpOptions): Promise<HttpListener> {
     upgrades: options.upgrade !== undefined,
   })
   boundAnswers(app, options.max_sending_bytes ?? SENDING_BYTES_MAX, options.refusals)
+  teachManners(app, options.mayAsk)
   if (options.isOurs !== undefined) refuseForeignHosts(app, options.isOurs)
   const requests = new Requests(app)
   registerHealth(app, options.readiness, options.metrics)

@@ -2,6 +2,7 @@
 import { payloadOf, topicOf, viewOf } from '../broker/message.js'
 import { AqueductError } from '../core/errors.js'
 import { BATCH_MESSAGES_MAX, DELAY_MS_MAX, LEASE_MS_MAX, READ_BYTES_MAX, RETENTION_S_MAX, WAIT_MS_MAX } from '../core/limits.js'
+import { hasUtf8, NO_UTF8 } from '../core/utf8.js'
 import type { Delivery, OutgoingMessage, ReceiptResult } from '../queue/ordered-api.js'
 import type { OrderedQueue } from '../queue/ordered-queue.js'
 import type { MessageView } from '../store/message.js'
@@ -48,6 +49,8 @@ export interface ReceiveOptions {
   readonly lease_ms?: number
   /** Aborted when whoever asked is gone: it is then given nothing. */
   readonly signal?: AbortSignal
+  /** Aborted when whoever asked is not to be kept waiting: it is given what is there. One that waits already has gone. */
+  readonly leave?: AbortSignal
 }
 
 /** A message that was handed out. Moments are milliseconds since 1970. */
@@ -87,6 +90,7 @@ export class Queues extends QueueMoves {
     const now = this.ground.now()
     const standard = `$queue/${name}`
     const outgoing = messages.map((m): OutgoingMessage => this.outgoing(m, standard, now))
+    if (queue.mayLackRoom(outgoing)) await queue.expireUnseen()
     const results = queue.send(outgoing)
     if (results.some((r) => r.outcome === 'refused'))
       throw new AqueductError('queue_full', `Queue ${name} is full: nothing of this was stored.`)
@@ -112,10 +116,10 @@ export class Queues extends QueueMoves {
     return this.settle(name, receipts, (queue) => queue.ack(receipts))
   }
 
-  /** Gives messages back, to be received again at once or after `delay_ms`. */
-  nack(name: string, receipts: readonly string[], delay_ms = 0): Promise<ReceiptResult[]> {
+  /** Gives messages back, to be received again at once or after `delay_ms`. `count` false: nobody worked on them, so it was no attempt. */
+  nack(name: string, receipts: readonly string[], delay_ms = 0, count = true): Promise<ReceiptResult[]> {
     whole('delay_ms', delay_ms, 0, DELAY_MS_MAX)
-    return this.settle(name, receipts, (queue) => queue.nack(receipts, delay_ms))
+    return this.settle(name, receipts, (queue) => queue.nack(receipts, delay_ms, count))
   }
 
   /** The leases now end `lease_ms` from now (default: the queue's). The receipts stay the same. */
@@ -166,9 +170,12 @@ export class Queues extends QueueMoves {
   }
 }
 
-/** The same bytes as a `Buffer`. */
+/** The same bytes as a `Buffer`. Throws `attribute_invalid` for a text that has no UTF-8. */
 export function bytesOf(body: Uint8Array | string): Buffer {
-  if (typeof body === 'string') return Buffer.from(body)
+  if (typeof body === 'string') {
+    if (!hasUtf8(body)) throw new AqueductError('attribute_invalid', `body ${NO_UTF8}: give it as bytes.`)
+    return Buffer.from(body)
+  }
   return Buffer.isBuffer(body) ? body : Buffer.from(body.buffer, body.byteOffset, body.byteLength)
 }
 

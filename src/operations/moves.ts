@@ -58,12 +58,16 @@ export interface RedriveOptions {
   readonly max?: number
   /** Only messages of this key. */
   readonly key?: string
+  /** Into this queue, wherever they died; default home. */
+  readonly to?: string
 }
 
 export interface Redriven {
   readonly moved: number
-  /** Stayed, because the queue they died in is gone. */
+  /** Stayed, because the queue they died in is gone: `to` says where they shall go. */
   readonly homeless: number
+  /** Stayed, because they died in other queues that share the dead-letter queue. */
+  readonly others: number
   /** A queue that they belong to has no room: the rest stayed. */
   readonly full: boolean
 }
@@ -87,15 +91,16 @@ export class QueueMoves extends QueueDefinitions {
     const { ordered } = this.ground
     const queue = this.ground.queue(name)
     const limit = o.limit ?? 10
+    // One more than asked for, to know whether there is more.
     const peeked = await ordered.peek(queue, {
-      limit,
+      limit: limit + 1,
       ...(o.states === undefined ? {} : { states: o.states }),
       ...(o.after === undefined ? {} : { after: placeOf(o.after) }),
     })
     const messages: Seen[] = []
     let bytes = 0
     let last: Peeked | undefined
-    for (const p of peeked) {
+    for (const p of peeked.slice(0, limit)) {
       if (p.message !== undefined) {
         bytes += p.bytes
         if (bytes > READ_BYTES_MAX && messages.length > 0) return { messages, next: cursorOf(last) }
@@ -103,7 +108,7 @@ export class QueueMoves extends QueueDefinitions {
       }
       last = p
     }
-    return { messages, next: peeked.length < limit ? null : cursorOf(last) }
+    return { messages, next: peeked.length <= limit ? null : cursorOf(last) }
   }
 
   /** All that waits leaves; what is leased stays. Returns how many. */
@@ -122,24 +127,28 @@ export class QueueMoves extends QueueDefinitions {
     whole('max', o.max, 1, MOVES_MAX)
     const { ordered } = this.ground
     const queue = this.ground.queue(name)
+    const to = o.to === undefined ? undefined : this.open(o.to)
+    if (to === queue)
+      throw new AqueductError('attribute_invalid', 'to is another queue than the one that the dead letters are of.')
     const client = sessionOfDead(name)
-    if (client !== undefined) return redriveSession(this.ground, client, o)
-    let left = o.max ?? 1_000
-    let [moved, homeless, full] = [0, 0, false]
-    for (const [dead, origin] of this.deadFor(queue)) {
+    if (client !== undefined && to === undefined) return { ...(await redriveSession(this.ground, client, o)), others: 0 }
+    const sum = { moved: 0, homeless: 0, others: 0, full: false }
+    for (const [dead, of] of this.deadFor(queue)) {
+      const left = (o.max ?? 1_000) - sum.moved
       if (left === 0) break
-      const result = await ordered.redrive(dead, {
+      const { moved, homeless, others, full } = await ordered.redrive(dead, {
         max: left,
-        ...(origin === undefined ? {} : { origin }),
+        ...(of === undefined ? {} : { of }),
         ...(o.key === undefined ? {} : { key: o.key }),
+        ...(to === undefined ? {} : { to }),
       })
-      left -= result.moved
-      moved += result.moved
-      homeless += result.homeless
-      full ||= result.full
+      sum.moved += moved
+      sum.homeless += homeless
+      sum.others += others
+      sum.full ||= full
     }
     await ordered.committed()
-    return { moved, homeless, full }
+    return sum
   }
 
   /** Makes acknowledged messages that the queue keeps (`retain_s`) receivable again, attempts 0, at their old places. Returns how many. */
@@ -161,11 +170,11 @@ export class QueueMoves extends QueueDefinitions {
     return replayed
   }
 
-  /** Where dead letters of `queue` are, with its number, and whether it holds dead letters of others. */
-  private *deadFor(queue: OrderedQueue): Iterable<[OrderedQueue, number | undefined]> {
+  /** Where dead letters of `queue` are, and whether it holds dead letters of others. */
+  private *deadFor(queue: OrderedQueue): Iterable<[OrderedQueue, OrderedQueue | undefined]> {
     const { ordered } = this.ground
     const holds = new Set([ordered.get(queue.attributes.dead_letter), ordered.get(deadNameOf(queue.name))])
-    for (const dead of holds) if (dead !== undefined) yield [dead, queue.id]
+    for (const dead of holds) if (dead !== undefined) yield [dead, queue]
     if (queue.kind === 'dead' || this.isNamed(queue.name)) yield [queue, undefined]
   }
 

@@ -3,7 +3,7 @@ import { isUtf8 } from 'node:buffer'
 import { blockOf, type Properties, propertiesOf } from '../broker/properties.js'
 import { AqueductError, hasCode } from '../core/errors.js'
 import type { MessageProperties } from '../core/message-properties.js'
-import { hasUtf8 } from '../core/utf8.js'
+import { hasUtf8, NO_UTF8 } from '../core/utf8.js'
 import type { MessageView } from '../store/message.js'
 import { whole } from './checks.js'
 
@@ -17,8 +17,7 @@ export function propertyBlock(given: MessageProperties | undefined, payload: Buf
   if (format === 1 && !isUtf8(payload))
     throw new AqueductError('attribute_invalid', 'payload_format_indicator is 1, but the payload is not UTF-8.')
   const texts = [content_type ?? '', response_topic ?? '', ...(user_properties ?? []).flat()]
-  if (!texts.every(hasUtf8))
-    throw new AqueductError('attribute_invalid', 'properties hold half a surrogate pair, which has no UTF-8.')
+  if (!texts.every(hasUtf8)) throw new AqueductError('attribute_invalid', `properties: a text of them ${NO_UTF8}.`)
   const properties: Properties = {}
   if (format !== undefined) properties.payloadFormatIndicator = format === 1
   if (content_type !== undefined) properties.contentType = content_type

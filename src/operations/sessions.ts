@@ -94,6 +94,11 @@ export class Sessions {
 
   /** What is in flight and what waits, in order. Messages of a session that is in memory only are not shown. */
   async peek(client: string, o: SessionPeekOptions = {}): Promise<Boxed[]> {
+    return (await this.look(client, o)).messages
+  }
+
+  /** The same, a page at a time. */
+  async look(client: string, o: SessionPeekOptions = {}): Promise<{ messages: Boxed[]; next: string | null }> {
     whole('limit', o.limit, 1, BATCH_MESSAGES_MAX)
     const limit = o.limit ?? 10
     const after = o.after === undefined ? 0 : sequenceOf(o.after)
@@ -107,7 +112,8 @@ export class Sessions {
       const message = await read()
       if (message === undefined) continue
       bytes += message.end - message.bodyStart
-      if (bytes > READ_BYTES_MAX && out.length > 0) break
+      if (out.length === limit || (bytes > READ_BYTES_MAX && out.length > 0))
+        return { messages: out, next: out.at(-1)?.id ?? null }
       out.push({
         id: messageId(seq),
         topic: topicOf(message),
@@ -118,9 +124,8 @@ export class Sessions {
         expires_at: this.ground.calendarOrNull(message.expiresAt),
         properties: shownProperties(message),
       })
-      if (out.length === limit) break
     }
-    return out
+    return { messages: out, next: null }
   }
 
   /** What waits is thrown away; what is in flight stays. Returns how many. */

@@ -1,6 +1,7 @@
 /** What goes into an ordered queue and what comes out, in the shapes that doors translate from and to. */
 import { AqueductError } from '../core/errors.js'
 import { DELAY_MS_MAX, KEY_BYTES_MAX, PRIORITY_MAX, PRIORITY_MIN } from '../core/limits.js'
+import { hasUtf8, NO_UTF8 } from '../core/utf8.js'
 import { type MessageView, messageBytes } from '../store/message.js'
 import type { QueueAttributes } from './attributes.js'
 import type { OrderedEntry } from './ordered-entry.js'
@@ -103,6 +104,9 @@ function whole(name: string, value: number, min: number, max: number): void {
 }
 
 function short(name: string, value: string | undefined): void {
-  if (value === undefined || (value.length <= KEY_BYTES_MAX && Buffer.byteLength(value) <= KEY_BYTES_MAX)) return
+  if (value === undefined) return
+  // Two of them would become the same bytes, and so the same key.
+  if (!hasUtf8(value)) throw new AqueductError('attribute_invalid', `${name} ${NO_UTF8}.`)
+  if (value.length <= KEY_BYTES_MAX && Buffer.byteLength(value) <= KEY_BYTES_MAX) return
   throw new AqueductError('attribute_invalid', `${name} has at most ${KEY_BYTES_MAX} bytes.`)
 }

@@ -4,7 +4,8 @@
  * (`ordered-tick.ts`), so that the command sees the queue as of `now`.
  */
 import { LEASED, OrderedEntry, RETAINED } from './ordered-entry.js'
-import { enter, keyed, leave, leftKey, located, place, replaceWaiting } from './ordered-place.js'
+import { type LastInLine, rejoin, returned } from './ordered-line.js'
+import { enter, keyed, leave, leftKey, located, newerWaits, place, replaceWaiting } from './ordered-place.js'
 import type { OrderedState } from './ordered-state.js'
 
 /** A message that wants in. */
@@ -51,8 +52,8 @@ export function arrive(s: OrderedState, m: Arrival, now: number): OrderedEntry {
 }
 
 /** A retained entry is received again, as if for the first time, at its old place; not where a newer one of its last-value key waits. */
-export function replay(s: OrderedState, e: OrderedEntry, now: number): void {
-  if (s.attributes.last_value && e.key !== '' && newerWaits(s, e)) {
+export function replay(s: OrderedState, e: OrderedEntry, now: number, last: LastInLine): void {
+  if (newerWaits(s, e.key, e.seq, now)) {
     forget(s, e)
     s.effects.departed(s, 'replaced', 1, e)
     return
@@ -63,7 +64,11 @@ export function replay(s: OrderedState, e: OrderedEntry, now: number): void {
   e.until = 0
   e.due = 0
   e.expiresAt = s.attributes.retention_s === 0 ? 0 : now + s.attributes.retention_s * 1000
-  enter(s, e, now)
+  const { fifo, last_value } = s.attributes
+  if (fifo && !last_value && e.key !== '') {
+    s.bytes += e.bytes
+    rejoin(s, e, now, last)
+  } else enter(s, e, now)
 }
 
 /** A retained entry is kept no longer. */
@@ -153,10 +158,11 @@ export function reject(s: OrderedState, e: OrderedEntry, now: number): void {
   else putBack(s, e, 0, now)
 }
 
-/** The hand-out never reached anybody: it does not count, and nobody dies of it. */
-export function takeBack(s: OrderedState, e: OrderedEntry, now: number): void {
+/** Nobody worked on it: the hand-out does not count, and it does not die of it. Back after `delay_ms`. */
+export function takeBack(s: OrderedState, e: OrderedEntry, delay_ms: number, now: number): void {
   e.attempts--
-  putBack(s, e, 0, now)
+  if (e.attempts === 0) e.firstLeasedAt = 0
+  putBack(s, e, delay_ms, now)
 }
 
 function putBack(s: OrderedState, e: OrderedEntry, delay_ms: number, now: number): void {
@@ -165,24 +171,18 @@ function putBack(s: OrderedState, e: OrderedEntry, delay_ms: number, now: number
     return
   }
   if (s.attributes.last_value && e.key !== '') {
-    if (newerWaits(s, e)) {
+    if (newerWaits(s, e.key, e.seq, now)) {
       leave(s, e, 'replaced', now)
       return
     }
     // An older one of the key came back before: this one replaces it.
-    if (!s.attributes.fifo) replaceWaiting(s, e.key, now)
+    replaceWaiting(s, e.key, now)
   }
   s.take(e)
   e.high = 0
   e.low = 0
   e.until = 0
   e.due = delay_ms > 0 ? now + delay_ms : 0
-  place(s, e, now)
-}
-
-function newerWaits(s: OrderedState, e: OrderedEntry): boolean {
-  const k = s.keyOf(e.key)
-  if (k === undefined) return false
-  const waits = k.tail !== k.head ? k.tail : k.cls === LEASED ? 0 : k.head
-  return waits > e.place
+  if (s.attributes.fifo && e.key !== '') returned(s, e, now)
+  else place(s, e, now)
 }

@@ -39,6 +39,7 @@ export function takeUp(s: OrderedState, h: Head, leased: Iterable<OrderedEntry>)
   s.swept = h.swept
   s.bytes = h.bytes
   s.behind = h.behind
+  s.behindExpiresAt = 0
   s.retained = h.retained
   s.retainedBytes = h.retainedBytes
   s.retainedSlot = h.retainedSlot

@@ -11,6 +11,8 @@ import { LEASED, type OrderedEntry } from './ordered-entry.js'
 export const LEASES_MAX = 100_000
 
 export class Leases {
+  /** Of all that is leased. */
+  bytes = 0
   private readonly byPlace = new Map<number, OrderedEntry>()
   private moments: number[] = []
   private entries: OrderedEntry[] = []
@@ -30,6 +32,7 @@ export class Leases {
   /** `e.until` is set. */
   add(e: OrderedEntry): void {
     this.byPlace.set(e.place, e)
+    this.bytes += e.bytes
     this.push(e.until, e)
   }
 
@@ -40,7 +43,7 @@ export class Leases {
   }
 
   remove(e: OrderedEntry): void {
-    this.byPlace.delete(e.place)
+    if (this.byPlace.delete(e.place)) this.bytes -= e.bytes
     if (this.byPlace.size === 0) {
       this.moments = []
       this.entries = []

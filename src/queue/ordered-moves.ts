@@ -4,8 +4,9 @@ import type { MessageLog } from '../store/log.js'
 import type { MessageView } from '../store/message.js'
 import { arrive, replay } from './ordered-decide.js'
 import { BEHIND, DELAYED, type EntryClass, LEASED, type OrderedEntry, READY, RETAINED } from './ordered-entry.js'
+import type { LastInLine } from './ordered-line.js'
 import { walk } from './ordered-pages.js'
-import { leave } from './ordered-place.js'
+import { leave, newerWaits } from './ordered-place.js'
 import type { OrderedQueue } from './ordered-queue.js'
 import { makeRoom } from './ordered-room.js'
 import { classRows, entryKey, readyRows } from './ordered-rows.js'
@@ -117,18 +118,22 @@ export async function peek(q: OrderedQueue, log: MessageLog, w: Sweeping, o: Pee
 }
 
 export interface RedriveOptions {
-  /** Dead letters to send home at most. */
+  /** Dead letters to move at most. */
   readonly max: number
-  /** Only those that died in this queue. */
-  readonly origin?: number
+  /** Only those that died in this queue, or in one of its name that is gone. */
+  readonly of?: OrderedQueue
   /** Only those of this key. */
   readonly key?: string
+  /** Into this queue, wherever they died; default home. */
+  readonly to?: OrderedQueue
 }
 
 export interface Redriven {
   moved: number
-  /** Their queue is gone. */
+  /** Nobody knows where they belong: their queue is gone. */
   homeless: number
+  /** They died in other queues than `of`. */
+  others: number
   /** Set when a queue that they belong to has no room; the rest stays. */
   full: boolean
 }
@@ -136,33 +141,36 @@ export interface Redriven {
 /** Returns dead letters to the queues they died in, attempts 0, at once receivable. Each page of them is one commit. */
 export async function redrive(
   dead: OrderedQueue,
-  home: (id: number) => OrderedQueue | undefined,
+  home: (origin: number) => OrderedQueue | undefined,
   w: Sweeping,
   o: RedriveOptions,
 ): Promise<Redriven> {
   const s = dead.state
-  const result: Redriven = { moved: 0, homeless: 0, full: false }
+  const result: Redriven = { moved: 0, homeless: 0, others: 0, full: false }
   await w.committed()
   const touched = new Set<OrderedQueue>()
   const visit = (row: OrderedEntry, scan: Scan): boolean => {
     if (result.moved >= o.max || s.deleted) return false
     const e = s.current(row, scan)
-    if (e === undefined || e.origin === 0 || !wanted(e, o)) return true
-    const target = home(e.origin)
-    if (target === undefined || target === dead) {
+    if (e === undefined || (o.key !== undefined && e.key !== o.key)) return true
+    // A queue of the user's own holds messages that never died, too.
+    if (e.origin === 0 && dead.kind !== 'dead') return true
+    const belongs = home(e.origin)
+    if (o.of !== undefined && belongs !== o.of) {
+      result.others++
+      return true
+    }
+    const target = o.to ?? belongs
+    if (target === undefined || target === dead || target.state.deleted) {
       result.homeless++
       return true
     }
-    const now = w.now()
-    tick(target.state, now)
-    if (makeRoom(target.state, e.bytes, now) !== 'room') {
+    const went = sendHome(dead, e, target, w.now())
+    if (went === 'full') {
       result.full = true
       return false
     }
-    const { seq, bytes, acceptedAt, priority, key, tag } = e
-    arrive(target.state, { seq, bytes, acceptedAt, expiresAt: 0, delay_ms: 0, priority, key, tag, dedupId: '', origin: 0 }, now)
-    leave(s, e, 'redriven', now)
-    result.moved++
+    if (went === 'moved') result.moved++
     touched.add(target)
     return result.moved < o.max
   }
@@ -178,8 +186,22 @@ export async function redrive(
   return result
 }
 
-function wanted(e: OrderedEntry, o: RedriveOptions): boolean {
-  return (o.origin === undefined || e.origin === o.origin) && (o.key === undefined || e.key === o.key)
+function sendHome(
+  { state: s }: OrderedQueue,
+  e: OrderedEntry,
+  { state: t }: OrderedQueue,
+  now: number,
+): 'moved' | 'replaced' | 'full' {
+  tick(t, now)
+  const { seq, bytes, acceptedAt, priority, key, tag } = e
+  if (newerWaits(t, key, seq, now)) {
+    leave(s, e, 'replaced', now)
+    return 'replaced'
+  }
+  if (makeRoom(t, e, now) !== 'room') return 'full'
+  arrive(t, { seq, bytes, acceptedAt, expiresAt: 0, delay_ms: 0, priority, key, tag, dedupId: '', origin: 0 }, now)
+  leave(s, e, 'redriven', now)
+  return 'moved'
 }
 
 /**
@@ -210,6 +232,7 @@ export interface SeekOptions {
 export async function seek(q: OrderedQueue, w: Sweeping, o: SeekOptions): Promise<number> {
   const s = q.state
   let n = 0
+  const last: LastInLine = new Map()
   await w.committed()
   await walk(
     s,
@@ -220,11 +243,12 @@ export async function seek(q: OrderedQueue, w: Sweeping, o: SeekOptions): Promis
       if (s.deleted) return false
       const e = s.current(row, scan)
       if (e === undefined || e.acceptedAt < (o.time ?? 0) || e.seq < (o.seq ?? 0)) return true
-      replay(s, e, w.now())
+      replay(s, e, w.now(), last)
       n++
       return true
     },
     async () => {
+      last.clear()
       q.after()
       await w.committed()
     },

@@ -5,6 +5,7 @@
  * Always true: at most one page per lane is on its way. A page that could not be read is not asked for again by itself: who wants it is
  * told, and asks again or gives up.
  */
+import { BATCH_MESSAGES_MAX } from '../core/limits.js'
 import type { Disk } from '../store/disk.js'
 import { readPage } from './ordered-pages.js'
 import type { OrderedState } from './ordered-state.js'
@@ -53,14 +54,16 @@ export class Pager {
     }
   }
 
-  /** What is due at `now` and on disk only; what has to be dropped and is. */
+  /** What is due at `now` and on disk only; what may have to be dropped soon and is. */
   forClock(now: number): void {
     const s = this.state
     const { delayed } = s
     if (delayed.starved && delayed.markRank <= now) this.page(delayed, s.sizes.page)
-    if (s.attributes.overflow !== 'drop_oldest') return
-    if (s.count <= s.attributes.max_messages && s.bytes <= s.attributes.max_bytes) return
-    for (const w of s.windows) if (w.starved) this.page(w, s.sizes.page)
+    const { overflow, max_messages, max_bytes, max_message_bytes } = s.attributes
+    if (overflow !== 'drop_oldest') return
+    // In time: what is on disk only when it has to go lets something newer go in its place.
+    if (s.count + BATCH_MESSAGES_MAX <= max_messages && s.bytes + max_message_bytes <= max_bytes) return
+    for (const w of s.windows) if (w.wantsPage) this.page(w, s.sizes.page)
   }
 
   /** A few rows of each lane that has none in memory. */

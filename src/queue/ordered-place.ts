@@ -20,7 +20,7 @@ export const keyed = (s: OrderedState, e: Pick<OrderedEntry, 'key'>): boolean =>
   e.key !== '' && (s.attributes.fifo || s.attributes.last_value)
 
 /** Puts a new entry where its key lets it. */
-function joinKey(s: OrderedState, e: OrderedEntry, now: number): void {
+export function joinKey(s: OrderedState, e: OrderedEntry, now: number): void {
   const { fifo, last_value } = s.attributes
   if (last_value) replaceWaiting(s, e.key, now)
   const k = fifo ? s.keyOf(e.key) : undefined
@@ -37,27 +37,35 @@ function joinKey(s: OrderedState, e: OrderedEntry, now: number): void {
 }
 
 /** A purge leaves rows behind until they are swept; one that is about to be overwritten lets go of its message now. */
-function dropVoidLink(s: OrderedState, place: number): void {
+export function dropVoidLink(s: OrderedState, place: number): void {
   if (s.swept === s.epoch) return
   const old = s.links.get(place)
   if (old !== undefined && old.epoch !== s.epoch) s.effects.drop(old.seq)
 }
 
+/** The entry of a last-value key that waits, or undefined: there is none, or it is leased. All that a move needs is in it. */
+export function waitingOf(s: OrderedState, key: string): OrderedEntry | undefined {
+  const k = s.keyOf(key)
+  if (k === undefined) return undefined
+  if (k.tail !== k.head) return s.links.get(k.head)
+  return k.cls === LEASED ? undefined : s.waitingOf(key, k)
+}
+
 /** The waiting entry of a last-value key goes. */
 export function replaceWaiting(s: OrderedState, key: string, now: number): void {
-  const k = s.keyOf(key)
-  if (k === undefined) return
-  if (k.tail !== k.head) {
-    const behind = s.links.get(k.head)
-    if (behind === undefined) return
-    s.take(behind)
-    s.bytes -= behind.bytes
-    s.effects.drop(behind.seq)
-    s.effects.departed(s, 'replaced', 1, behind)
-    s.setKey(key, { ...k, tail: k.head })
-  } else if (k.cls !== LEASED) {
-    leave(s, s.waitingOf(key, k), 'replaced', now)
-  }
+  const waiting = waitingOf(s, key)
+  if (waiting !== undefined) leave(s, waiting, 'replaced', now)
+}
+
+/** A message that was accepted after `seq` waits under this last-value key, so that one would be out of date. */
+export function newerWaits(s: OrderedState, key: string, seq: number, now: number): boolean {
+  if (!s.attributes.last_value || key === '') return false
+  const waiting = waitingOf(s, key)
+  if (waiting === undefined || waiting.seq <= seq) return false
+  const { expiresAt } = s.asStored(waiting)
+  if (expiresAt === 0 || expiresAt > now) return true
+  leave(s, waiting, 'expired', now)
+  return false
 }
 
 /** When something happens to a delayed entry: it is due, or it expires first. Its row stands at that moment, so that it is read in time. */
@@ -72,10 +80,12 @@ export function place(s: OrderedState, e: OrderedEntry, now: number): void {
     e.due = 0
     s.put(e, READY, e.priority, e.place)
   }
-  if (s.attributes.last_value && e.key !== '') located(s, e)
+  // Of a FIFO key only where a delayed head is: any other is found by its place.
+  const { fifo, last_value } = s.attributes
+  if (e.key !== '' && (last_value || (fifo && e.cls === DELAYED))) located(s, e)
 }
 
-/** Notes where the waiting (or leased) head of a last-value key is. */
+/** Notes where the first entry of a key is. */
 export function located(s: OrderedState, e: OrderedEntry): void {
   const k = s.keyOf(e.key)
   const tail = k === undefined || k.tail === k.head ? e.place : k.tail
@@ -84,11 +94,25 @@ export function located(s: OrderedState, e: OrderedEntry): void {
 
 /** The entry leaves for good. */
 export function leave(s: OrderedState, e: OrderedEntry, why: Departure, now: number): void {
-  s.take(e)
+  const behind = e.cls === BEHIND
+  if (behind) stepOut(s, e)
+  else s.take(e)
   s.bytes -= e.bytes
   s.effects.drop(e.seq)
   s.effects.departed(s, why, 1, e)
-  if (keyed(s, e)) leftKey(s, e, now)
+  if (!behind && keyed(s, e)) leftKey(s, e, now)
+}
+
+/** Takes an entry out of the line behind its key; the one behind it moves up to the one before it. */
+function stepOut(s: OrderedState, e: OrderedEntry): void {
+  const before = e.slot
+  const k = s.keyOf(e.key)
+  const next = k === undefined || k.tail === e.place ? undefined : s.links.get(e.place)
+  s.take(e)
+  if (next !== undefined) {
+    s.take(next)
+    s.put(next, BEHIND, 0, before)
+  } else if (k !== undefined) s.setKey(e.key, { ...k, tail: before })
 }
 
 /** After `e` is gone: the next of its key comes forward. */

@@ -28,15 +28,22 @@ import { Pager } from './ordered-pager.js'
 import { leave } from './ordered-place.js'
 import { Polls } from './ordered-polls.js'
 import type { OrderedKind } from './ordered-recover.js'
-import { fits, makeRoom, roomForAll, shed } from './ordered-room.js'
+import { fits, makeRoom, roomForAll, shed, type Wanted } from './ordered-room.js'
 import type { OrderedState } from './ordered-state.js'
 import { nextDue, purge, tick } from './ordered-tick.js'
 import type { Departure, QueueCounts } from './queue.js'
 import { formatReceipt, type NonceSource, parseReceipt } from './receipt.js'
+import type { Settled, SettledHow } from './settled.js'
 import type { Due, DueTimers } from './timers.js'
 
 /** How often ids and retained messages that have had their time are looked for. */
 const HOUSEKEEPING_MS = 15_000
+/** A look for what expired unseen reads all rows of a queue: the next one comes after this pause, */
+const LOOK_PAUSE_MS = 250
+/** and after so many times as long as it took. */
+const LOOK_REST = 20
+/** After a start nobody knows when rows expire: a queue with more of them is looked through only when it lacks room. */
+const LOOK_UNASKED_MAX = 65_536
 
 /** What all ordered queues of a store share. */
 export interface Shared {
@@ -46,8 +53,11 @@ export interface Shared {
   readonly nonces: NonceSource
   readonly timers: DueTimers
   readonly gate: GroupGate
+  readonly settled: Settled
   /** Starts the background work that `queue` needs: sweep after a purge, forgetting of ids and retained messages. */
   housekeep(queue: OrderedQueue): void
+  /** Looks through the rows of `queue` for what expired unseen. */
+  expire(queue: OrderedQueue): Promise<void>
 }
 
 export interface ReceiveOptions {
@@ -60,6 +70,8 @@ export interface ReceiveOptions {
   readonly bytes_max?: number
   /** Aborted when whoever asked has gone: it gets nothing, and what was on its way to it goes back uncounted. */
   readonly signal?: AbortSignal
+  /** Aborted when whoever asked is not to be kept waiting, and when it has gone. Default: `signal`. While it waits, it has gone. */
+  readonly leave?: AbortSignal
 }
 
 export class OrderedQueue implements Due {
@@ -79,6 +91,9 @@ export class OrderedQueue implements Due {
   private readonly polls: Polls
   private readonly pager: Pager
   private nextHousekeeping = 0
+  private looking: Promise<void> | undefined
+  /** On the uptime clock. */
+  private nextLook = Number.NEGATIVE_INFINITY
   private readonly nonce = { high: 0, low: 0 }
   private readonly arrival: decide.Arrival = {
     seq: 0,
@@ -186,11 +201,11 @@ export class OrderedQueue implements Due {
     return result
   }
 
-  /** Whether `offer` would take `copies` messages of `bytes` together, none larger than `largest`. */
-  fits(copies: number, bytes: number, largest: number): boolean {
+  /** Whether `offer` would take all of these, one after the other. */
+  fits(wanted: readonly Wanted[]): boolean {
     if (this.state.deleted) return false
     tick(this.state, this.shared.clock.now())
-    return fits(this.state, copies, bytes, largest)
+    return fits(this.state, wanted)
   }
 
   /**
@@ -201,7 +216,7 @@ export class OrderedQueue implements Due {
     this.usable()
     const now = this.shared.clock.now()
     tick(this.state, now)
-    const room = makeRoom(this.state, m.bytes, now)
+    const room = makeRoom(this.state, { bytes: m.bytes, key: '' }, now)
     if (room === 'room') {
       const { seq, bytes, acceptedAt } = m
       decide.arrive(
@@ -227,27 +242,16 @@ export class OrderedQueue implements Due {
 
   /** Room for all of a batch that are no duplicates, of each other neither. */
   private roomFor(messages: readonly OutgoingMessage[], now: number): boolean {
-    const { dedup_window_s, last_value } = this.attributes
     const ids = new Set<string>()
-    const keys = new Map<string, number>()
-    let count = 0
-    let bytes = 0
-    let replacing = 0
+    const wanted: Wanted[] = []
     for (const { dedup_id: id = '', key = '', view } of messages) {
-      if (id !== '' && dedup_window_s > 0) {
+      if (id !== '' && this.attributes.dedup_window_s > 0) {
         if (ids.has(id) || decide.knownId(this.state, id, now) !== 0) continue
         ids.add(id)
       }
-      const size = messageBytes(view)
-      // It replaces one of this batch, and needs its own room for a moment only.
-      const before = last_value && key !== '' ? keys.get(key) : undefined
-      if (before !== undefined) replacing = Math.max(replacing, size)
-      else count++
-      const most = Math.max(size, before ?? 0)
-      bytes += most - (before ?? 0)
-      keys.set(key, most)
+      wanted.push({ bytes: messageBytes(view), key })
     }
-    return roomForAll(this.state, replacing > 0 ? count + 1 : count, bytes + replacing)
+    return roomForAll(this.state, wanted, wanted.length)
   }
 
   private admit(m: OutgoingMessage, now: number): SendResult {
@@ -262,17 +266,17 @@ export class OrderedQueue implements Due {
       s.effects.departed(s, 'refused', 1)
       return { seq: 0, outcome: 'refused' }
     }
-    const room = makeRoom(s, bytes, now)
+    const a = this.arrival
+    a.bytes = bytes
+    a.key = m.key ?? ''
+    const room = makeRoom(s, a, now)
     if (room !== 'room') return { seq: 0, outcome: room }
     const seq = this.shared.store.messages.store()
-    const a = this.arrival
     a.seq = seq
-    a.bytes = bytes
     a.acceptedAt = m.view.acceptedAt
     a.expiresAt = m.expires_at ?? m.view.expiresAt
     a.delay_ms = m.delay_ms ?? -1
     a.priority = m.priority ?? PRIORITY_STANDARD
-    a.key = m.key ?? ''
     a.tag = m.tag ?? ''
     a.dedupId = id
     decide.arrive(s, a, now)
@@ -317,7 +321,9 @@ export class OrderedQueue implements Due {
     const max = Math.min(o.max ?? 1, BATCH_MESSAGES_MAX)
     const lease_ms = o.lease_ms ?? this.attributes.lease_ms
     const wait_ms = o.wait_ms ?? this.attributes.wait_ms
+    const { leave = o.signal } = o
     const gone = (): boolean => o.signal?.aborted === true
+    const left = (): boolean => leave?.aborted === true
     // Who waits already goes first.
     this.polls.serve()
     for (;;) {
@@ -326,9 +332,9 @@ export class OrderedQueue implements Due {
       if (!this.paging || gone()) break
       if (!(await this.pager.next())) throw new AqueductError('store_failed', 'The queue could not be read.')
     }
-    if (wait_ms <= 0 || gone()) return []
-    const got = await this.polls.join({ max, lease_ms, bytes_max: o.bytes_max }, wait_ms, o.signal)
-    return got.length === 0 ? got : this.deliver(got, gone)
+    if (wait_ms <= 0 || left()) return []
+    const got = await this.polls.join({ max, lease_ms, bytes_max: o.bytes_max }, wait_ms, leave)
+    return got.length === 0 ? got : this.deliver(got, left)
   }
 
   private async deliver(got: Delivery[], gone: () => boolean): Promise<Delivery[]> {
@@ -355,21 +361,22 @@ export class OrderedQueue implements Due {
     tick(this.state, now)
     for (const d of deliveries) {
       const e = this.holder(d.receipt)
-      if (e !== undefined) decide.takeBack(this.state, e, now)
+      if (e !== undefined) decide.takeBack(this.state, e, 0, now)
     }
     this.after()
   }
 
   /* ---- answers ---- */
 
-  /** The messages are done. Per receipt `ok` or `receipt_invalid`; tell the caller after `committed()`. */
+  /** The messages are done. Per receipt `ok` or `receipt_invalid`; tell the caller after `committed()`. Saying it again for a while changes nothing. */
   ack(receipts: readonly string[]): ReceiptResult[] {
-    return this.each(receipts, (e, now) => decide.acknowledge(this.state, e, now))
+    return this.each(receipts, (e, now) => decide.acknowledge(this.state, e, now), 'ack')
   }
 
-  /** Back into the queue, at once or after `delay_ms`. */
-  nack(receipts: readonly string[], delay_ms = 0): ReceiptResult[] {
-    return this.each(receipts, (e, now) => decide.giveBack(this.state, e, delay_ms, now))
+  /** Back into the queue, at once or after `delay_ms`. `count` false: nobody worked on them, so it was no attempt. */
+  nack(receipts: readonly string[], delay_ms = 0, count = true): ReceiptResult[] {
+    const back = count ? decide.giveBack : decide.takeBack
+    return this.each(receipts, (e, now) => back(this.state, e, delay_ms, now), 'nack')
   }
 
   /** Whoever holds them will not have them: to the dead-letter queue where attempts are limited, else they are done with. */
@@ -382,7 +389,7 @@ export class OrderedQueue implements Due {
     return this.each(receipts, (e, now) => decide.extend(this.state, e, lease_ms, now))
   }
 
-  private each(receipts: readonly string[], act: (e: OrderedEntry, now: number) => void): ReceiptResult[] {
+  private each(receipts: readonly string[], act: (e: OrderedEntry, now: number) => void, how?: SettledHow): ReceiptResult[] {
     this.usable()
     const now = this.shared.clock.now()
     tick(this.state, now)
@@ -390,8 +397,9 @@ export class OrderedQueue implements Due {
     const results = receipts.map((receipt): ReceiptResult => {
       const e = this.holder(receipt)
       // A lease that is over is over, even if there is more due than one turn puts back.
-      if (e === undefined || e.until <= now) return 'receipt_invalid'
+      if (e === undefined || e.until <= now) return this.wasSettled(receipt, how) ? 'ok' : 'receipt_invalid'
       act(e, now)
+      if (how !== undefined) this.shared.settled.add(receipt, how, this.shared.clock.uptime_ms())
       return 'ok'
     })
     if (crowded) this.state.becameReady = true
@@ -402,6 +410,11 @@ export class OrderedQueue implements Due {
   /** A leased message leaves for another reason than being done. False when the receipt is not valid (any more). */
   release(receipt: string, why: Departure): boolean {
     return this.each([receipt], (e, now) => leave(this.state, e, why, now))[0] === 'ok'
+  }
+
+  private wasSettled(receipt: string, how: SettledHow | undefined): boolean {
+    if (how === undefined || !this.shared.settled.knows(receipt, how, this.shared.clock.uptime_ms())) return false
+    return parseReceipt(receipt)?.queue === this.id
   }
 
   private holder(receipt: string): OrderedEntry | undefined {
@@ -430,6 +443,7 @@ export class OrderedQueue implements Due {
   /** Changes attributes; the manager has checked them and writes the definition. */
   reconfigure(attributes: QueueAttributes): void {
     this.state.attributes = attributes
+    tick(this.state, this.shared.clock.now())
     this.after()
   }
 
@@ -441,13 +455,14 @@ export class OrderedQueue implements Due {
       return Number.POSITIVE_INFINITY
     }
     const next = tick(this.state, now)
+    if (now >= this.lookDue()) void this.expireUnseen()
     if (now >= this.nextHousekeeping) {
       this.nextHousekeeping = now + HOUSEKEEPING_MS
       this.shared.housekeep(this)
       this.pager.look()
     }
     this.afterTick()
-    return Math.min(next, this.housekeepingDue())
+    return Math.min(next, this.housekeepingDue(), this.lookDue())
   }
 
   /** No more waiting: long polls end empty. */
@@ -461,7 +476,7 @@ export class OrderedQueue implements Due {
   after(demand = false): void {
     if (this.state.deleted) return
     this.afterTick(demand)
-    this.shared.timers.set(this, Math.min(nextDue(this.state), this.housekeepingDue()))
+    this.shared.timers.set(this, Math.min(nextDue(this.state), this.housekeepingDue(), this.lookDue()))
   }
 
   private afterTick(demand = false): void {
@@ -478,6 +493,47 @@ export class OrderedQueue implements Due {
     if (s.idCount === 0 && s.retained === 0 && s.waiting === 0 && s.swept === s.epoch) return Number.POSITIVE_INFINITY
     if (this.nextHousekeeping === 0) this.nextHousekeeping = this.shared.clock.now() + HOUSEKEEPING_MS
     return this.nextHousekeeping
+  }
+
+  /**
+   * True when there may be room for these as soon as what expired on disk only, or behind another of its key, has been let go: `expireUnseen`
+   * does that.
+   */
+  mayLackRoom(messages: readonly OutgoingMessage[]): boolean {
+    const s = this.state
+    const { max_messages, max_bytes } = this.attributes
+    const { clock } = this.shared
+    const due = s.unseenExpiresAt <= clock.now() && clock.uptime_ms() >= this.nextLook
+    if (!due && this.looking === undefined) return false
+    let bytes = s.bytes
+    for (const { view } of messages) bytes += messageBytes(view)
+    return s.count + messages.length > max_messages || bytes > max_bytes
+  }
+
+  /** Resolves when no message that waits has expired. */
+  expireUnseen(): Promise<void> {
+    this.looking ??= this.look()
+    return this.looking
+  }
+
+  private async look(): Promise<void> {
+    const { clock } = this.shared
+    const began_ms = clock.uptime_ms()
+    await this.shared.expire(this)
+    const now_ms = clock.uptime_ms()
+    this.nextLook = now_ms + Math.max(LOOK_PAUSE_MS, (now_ms - began_ms) * LOOK_REST)
+    this.looking = undefined
+    this.after()
+  }
+
+  private lookDue(): number {
+    const s = this.state
+    const at = s.unseenExpiresAt
+    if (at === Number.POSITIVE_INFINITY || this.looking !== undefined || this.driven) return Number.POSITIVE_INFINITY
+    const { clock } = this.shared
+    const rested = clock.now() + Math.max(0, this.nextLook - clock.uptime_ms())
+    if (at > 0) return Math.max(at, rested)
+    return s.inLanes + s.behind > LOOK_UNASKED_MAX ? Number.POSITIVE_INFINITY : Math.max(this.housekeepingDue(), rested)
   }
 
   private usable(): void {

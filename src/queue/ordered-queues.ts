@@ -33,16 +33,18 @@ import {
   type SeekOptions,
   seek,
 } from './ordered-moves.js'
+import { newerWaits } from './ordered-place.js'
 import { OrderedQueue, type Shared } from './ordered-queue.js'
 import { encodeDefinition, type FoundQueue, type OrderedKind, readQueues } from './ordered-recover.js'
 import { makeRoom } from './ordered-room.js'
 import { definitionKey, encodeHead, entriesIn, type Head, headKey } from './ordered-rows.js'
 import { type Effects, OrderedState } from './ordered-state.js'
-import { type Sweeping, sweepDeleted, sweepIds, sweepPurged, sweepRetained } from './ordered-sweep.js'
+import { type Sweeping, sweepDeleted, sweepExpired, sweepIds, sweepPurged, sweepRetained } from './ordered-sweep.js'
 import { Totals } from './ordered-totals.js'
 import type { WindowSizes } from './ordered-window.js'
 import type { Departure } from './queue.js'
 import { NonceSource } from './receipt.js'
+import { Settled } from './settled.js'
 import { DueTimers } from './timers.js'
 import type { Leaving, Trace } from './trace.js'
 
@@ -63,7 +65,8 @@ export interface OrderedOptions {
 export type { OrderedKind }
 
 /** Names of dead-letter queues that the engine makes itself. */
-export const deadNameOf = (queue: string): string => `$dead/queue/${queue}`
+export const deadNameOf = (queue: string): string => `${OWN_DEAD}${queue}`
+const OWN_DEAD = '$dead/queue/'
 
 /** Dead letters stay longer than what they were: 14 days. */
 const DEAD_RETENTION_S = 1_209_600
@@ -101,6 +104,8 @@ export class OrderedQueues implements Effects {
   private readonly busy = new Set<OrderedState>()
   /** Places of entries whose rows are damaged, in queues whose keys have not been looked through since. */
   private readonly broken = new Map<OrderedState, Set<number>>()
+  /** Queues that are looked through for what expired unseen. */
+  private expiring = 0
   private readonly takeId: () => number
   private closed = false
 
@@ -120,7 +125,9 @@ export class OrderedQueues implements Effects {
       nonces: new NonceSource(o.random),
       timers: new DueTimers(o.clock),
       gate,
+      settled: new Settled(),
       housekeep: (queue) => this.housekeep(queue),
+      expire: (queue) => this.expire(queue),
     }
     this.sweeping = { disk: o.store.disk, committed: () => gate.committed(), now: () => o.clock.now() }
     o.store.journal.contribute(this.contributor)
@@ -197,7 +204,9 @@ export class OrderedQueues implements Effects {
   }
 
   redrive(dead: OrderedQueue, o: RedriveOptions): Promise<Redriven> {
-    return redrive(dead, (id) => this.byId(id), this.sweeping, o)
+    // Its own dead-letter queue outlives a queue, and is that of a new one of its name.
+    const owner = dead.name.startsWith(OWN_DEAD) ? this.get(dead.name.slice(OWN_DEAD.length)) : undefined
+    return redrive(dead, (id) => this.byId(id) ?? (id === 0 ? undefined : owner), this.sweeping, o)
   }
 
   /** The engine's own dead-letter queue of this name (`$dead/…`), made with `attributes` when it is not there. */
@@ -331,9 +340,12 @@ export class OrderedQueues implements Effects {
     const queue = this.byIdMap.get(state.id)
     if (queue === undefined || queue.kind === 'dead') return false
     const dead = this.deadOf(queue) ?? this.dead(deadNameOf(queue.name))
-    const room = makeRoom(dead.state, e.bytes, now)
+    // A newer one of its last-value key died before: this one is out of date there, too.
+    const late = newerWaits(dead.state, e.key, e.seq, now)
+    const room = late ? 'room' : makeRoom(dead.state, e, now)
     if (room === 'refused') return false
-    if (room === 'room') {
+    if (late) this.departed(dead.state, 'replaced', 1, e)
+    else if (room === 'room') {
       const { seq, bytes, acceptedAt, priority, key, tag } = e
       arrive(
         dead.state,
@@ -388,6 +400,16 @@ export class OrderedQueues implements Effects {
     queue.after()
   }
 
+  private async expire({ state }: OrderedQueue): Promise<void> {
+    if (this.closed) return
+    this.expiring++
+    try {
+      await sweepExpired(state, this.sweeping)
+    } finally {
+      this.expiring--
+    }
+  }
+
   private bringDown(s: OrderedState, queue: Leaving): void {
     this.doomed.set(s.id, { id: s.id, kind: queue.kind, name: queue.name })
     this.background(s, async () => {
@@ -412,7 +434,8 @@ export class OrderedQueues implements Effects {
 
   /** Resolves when no background work is under way; for tests and an orderly close. */
   async quiet(): Promise<void> {
-    while (this.busy.size > 0 && !this.store.journal.failed) await new Promise<void>((resolve) => setImmediate(resolve))
+    while ((this.busy.size > 0 || this.expiring > 0) && !this.store.journal.failed)
+      await new Promise<void>((resolve) => setImmediate(resolve))
   }
 
   /* ---- recovery ---- */

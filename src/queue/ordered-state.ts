@@ -62,6 +62,9 @@ export interface Effects {
   bury(state: OrderedState, e: OrderedEntry, now: number): boolean
 }
 
+/** Moments of an entry of which only the key's record was read. */
+const NOT_KNOWN = -1
+
 /** A read of index rows that is on its way. */
 export interface Scan {
   readonly sawGroup: number
@@ -90,6 +93,8 @@ export class OrderedState {
   epoch = 0
   swept = 0
   behind = 0
+  /** No entry that is behind another expires before this; may be too early, never too late; 0: not known. */
+  behindExpiresAt = Number.POSITIVE_INFINITY
   /** Bytes of what is ready, delayed, behind and leased. */
   bytes = 0
   retained = 0
@@ -149,6 +154,14 @@ export class OrderedState {
     return this.waiting + this.leases.size
   }
 
+  /** No waiting entry that is not in memory as such expires before this; 0: not known, Infinity: none does. */
+  get unseenExpiresAt(): number {
+    let at = this.behind > 0 ? this.behindExpiresAt : Number.POSITIVE_INFINITY
+    // What is delayed stands in order of time and comes into memory when that has come.
+    for (const lane of this.lanes) if (lane?.spilled === true && lane.unseenExpiresAt < at) at = lane.unseenExpiresAt
+    return at
+  }
+
   /* ---- moves ---- */
 
   lane(priority: number): Window {
@@ -180,6 +193,7 @@ export class OrderedState {
         break
       case BEHIND:
         this.behind++
+        if (e.expiresAt !== 0 && e.expiresAt < this.behindExpiresAt) this.behindExpiresAt = e.expiresAt
         this.links.set(slot, e, this.effects.openGroup)
         break
       case RETAINED:
@@ -288,11 +302,19 @@ export class OrderedState {
     const window = k.cls === DELAYED ? this.delayed : this.lane(k.rank)
     const found = window.covers(k.rank, k.head) ? window.find(k.rank, k.head) : undefined
     if (found !== undefined) return found
-    const e = new OrderedEntry(k.head, k.seq, k.cls === READY ? k.rank : 0, k.bytes, 0, 0, key, this.epoch)
+    const e = new OrderedEntry(k.head, k.seq, k.cls === READY ? k.rank : 0, k.bytes, NOT_KNOWN, NOT_KNOWN, key, this.epoch)
     e.cls = k.cls
     e.rank = k.rank
     e.slot = k.head
     return e
+  }
+
+  /** All of an entry that `waitingOf` may have made up. */
+  asStored(e: OrderedEntry): OrderedEntry {
+    if (e.acceptedAt !== NOT_KNOWN) return e
+    for (let i = this.touched.length - 1; i >= 0; i--) if (this.touched[i].place === e.place) return this.touched[i]
+    const row = this.effects.fetch(entryKey(this.id, e.cls, e.rank, e.slot))
+    return (row === undefined ? undefined : decodeEntry(e.cls, e.rank, e.slot, row)) ?? e
   }
 
   /* ---- ids ---- */

@@ -2,13 +2,14 @@
  * Background work on the rows of ordered queues: deleting what a purge or a deleted queue left, forgetting ids and retained messages
  * whose time is over. Each page of work is one commit; after a crash it begins again and finds less.
  */
-import type { Damaged, Disk } from '../store/disk.js'
+import type { Damaged, Disk, KeyRange } from '../store/disk.js'
 import { dedupOf, orderedIndexFields } from '../store/keys.js'
 import { forget } from './ordered-decide.js'
-import { BEHIND, DELAYED, type EntryClass, LEASED, READY, RETAINED } from './ordered-entry.js'
+import { BEHIND, DELAYED, type EntryClass, LEASED, type OrderedEntry, READY, RETAINED } from './ordered-entry.js'
 import { entryOf, walk } from './ordered-pages.js'
-import { classRows, definitionKey, entryKey, headKey, ID_END, keyOfKeyRow, keyRows } from './ordered-rows.js'
-import type { OrderedState } from './ordered-state.js'
+import { leave } from './ordered-place.js'
+import { classRows, definitionKey, entryKey, headKey, ID_END, keyOfKeyRow, keyRows, laneRows } from './ordered-rows.js'
+import type { OrderedState, Scan } from './ordered-state.js'
 
 const SWEEP_ROWS = 512
 
@@ -149,6 +150,51 @@ export async function sweepIds(s: OrderedState, w: Sweeping): Promise<void> {
   if (next > 0) s.idEnd = Math.min(next, now + 1)
   else if (s.idCount === 0) s.idEnd = 0
   if (s.idEnd !== was && n > 0) s.change()
+}
+
+/** Lets go of what expired on disk only, or behind another of its key. */
+export async function sweepExpired(s: OrderedState, w: Sweeping): Promise<void> {
+  for (const lane of s.lanes) {
+    if (lane?.spilled !== true) continue
+    // What goes to the disk from here on is noted anew.
+    lane.unseenExpiresAt = Number.POSITIVE_INFINITY
+    const rows = laneRows(s.id, READY, lane.lane, lane.markSlot)
+    const next = await expireRows(s, w, rows).catch(() => 0)
+    lane.unseenExpiresAt = Math.min(lane.unseenExpiresAt, next)
+  }
+  if (s.behind === 0) return
+  s.behindExpiresAt = Number.POSITIVE_INFINITY
+  const next = await expireRows(s, w, classRows(s.id, BEHIND, 0, 0)).catch(() => 0)
+  s.behindExpiresAt = Math.min(s.behindExpiresAt, next)
+}
+
+/** Returns when the next of these rows expires. */
+async function expireRows(s: OrderedState, w: Sweeping, rows: KeyRange): Promise<number> {
+  let next = Number.POSITIVE_INFINITY
+  await w.committed()
+  const visit = (row: OrderedEntry, scan: Scan): boolean => {
+    if (s.deleted) return false
+    const e = s.current(row, scan)
+    const now = w.now()
+    if (e === undefined || e.expiresAt === 0) return true
+    if (e.expiresAt > now) next = Math.min(next, e.expiresAt)
+    else if (e.cls === BEHIND) expireLine(s, e, now)
+    else leave(s, e, 'expired', now)
+    return true
+  }
+  await walk(s, w.disk, rows, SWEEP_ROWS, visit, w.committed)
+  return next
+}
+
+/** `e` and all that expired right behind it: whoever moves up has another row then, which the walk does not see. */
+function expireLine(s: OrderedState, first: OrderedEntry, now: number): void {
+  const { key, slot: before } = first
+  let e: OrderedEntry | undefined = first
+  while (e !== undefined && e.expiresAt !== 0 && e.expiresAt <= now) {
+    leave(s, e, 'expired', now)
+    const k = s.keyOf(key)
+    e = k === undefined || k.tail === before ? undefined : s.links.get(before)
+  }
 }
 
 /** Lets go of acknowledged messages that were kept for `retain_s`. */

@@ -48,6 +48,7 @@ export function purge(s: OrderedState): number {
   s.epoch++
   s.bytes = held
   s.behind = 0
+  s.behindExpiresAt = Number.POSITIVE_INFINITY
   for (const w of s.windows) w.clear()
   for (const e of s.touched) if (e.cls !== LEASED && e.cls !== RETAINED) e.cls = 0
   for (const e of s.leases.all()) {

@@ -41,6 +41,8 @@ export class Window {
   page: PageRequest | null = null
   /** No entry in memory expires before this; may be too early, never too late. */
   minExpiresAt = Number.POSITIVE_INFINITY
+  /** No entry that is on disk only expires before this; may be too early, never too late; 0: not known. */
+  unseenExpiresAt = Number.POSITIVE_INFINITY
   private readonly sizes: WindowSizes
   private items: OrderedEntry[] = []
   private start = 0
@@ -75,20 +77,22 @@ export class Window {
     return e !== undefined && e.rank === rank && e.slot === slot ? e : undefined
   }
 
+  /** The entry of this place, if it is in memory. */
+  findPlace(place: number): OrderedEntry | undefined {
+    if (this.lane >= 0) return this.find(this.lane, place)
+    for (let i = this.start; i < this.items.length; i++) if (this.items[i].place === place) return this.items[i]
+    return undefined
+  }
+
   /** Adds an entry whose rank and slot are set. */
   add(e: OrderedEntry): void {
     this.total++
-    if (!this.covers(e.rank, e.slot)) return
-    if (this.size >= this.sizes.entries) {
-      const last = this.items[this.items.length - 1]
-      if (!before(e, last)) {
-        this.mark(e.rank, e.slot)
-        return
-      }
-      this.cut(this.sizes.entries >> 1)
-      if (!this.covers(e.rank, e.slot)) return
+    if (this.covers(e.rank, e.slot) && this.size >= this.sizes.entries) {
+      if (before(e, this.items[this.items.length - 1])) this.cut(this.sizes.entries >> 1)
+      else this.mark(e.rank, e.slot)
     }
-    this.insert(e)
+    if (this.covers(e.rank, e.slot)) this.insert(e)
+    else this.leftToDisk(e)
   }
 
   /** Takes an entry out, wherever it is. */
@@ -112,13 +116,16 @@ export class Window {
     this.spilled = false
     this.page = null
     this.minExpiresAt = Number.POSITIVE_INFINITY
+    this.unseenExpiresAt = Number.POSITIVE_INFINITY
   }
 
   /** After a restart: nothing in memory, `total` entries on disk, none before (rank, slot). */
   recover(total: number, rank: number, slot: number): void {
     this.clear()
     this.total = total
-    if (total > 0) this.mark(rank, slot)
+    if (total === 0) return
+    this.mark(rank, slot)
+    this.unseenExpiresAt = 0
   }
 
   get wantsPage(): boolean {
@@ -207,7 +214,12 @@ export class Window {
   private cut(keep: number): void {
     const first = this.items[this.start + keep]
     this.mark(first.rank, first.slot)
+    for (let i = this.start + keep; i < this.items.length; i++) this.leftToDisk(this.items[i])
     this.items.length = this.start + keep
+  }
+
+  private leftToDisk(e: OrderedEntry): void {
+    if (e.expiresAt !== 0 && e.expiresAt < this.unseenExpiresAt) this.unseenExpiresAt = e.expiresAt
   }
 
   private shift(): void {

@@ -167,17 +167,81 @@ describe('a full queue', () => {
 })
 
 describe('a receipt', () => {
-  it('acknowledges its delivery, once', async () => {
+  it('acknowledges its delivery, and says so again to who did not hear it', async () => {
     const q = await queue()
     await api.send(q, 'a', 'b')
     const [a, b] = await api.receive(q, { max: 2 })
-    expect(await api.settle(q, 'ack', [a.receipt, 'nonsense', b.receipt, a.receipt])).toEqual([
-      'ok',
-      'receipt_invalid',
-      'ok',
-      'receipt_invalid',
-    ])
+    expect(await api.settle(q, 'ack', [a.receipt, 'nonsense', b.receipt])).toEqual(['ok', 'receipt_invalid', 'ok'])
+    expect(await api.settle(q, 'ack', [b.receipt, a.receipt])).toEqual(['ok', 'ok'])
+    for (const other of ['nack', 'extend'] as const) expect(await api.settle(q, other, [a.receipt])).toEqual(['receipt_invalid'])
     expect(await api.counts(q)).toMatchObject({ ready: 0, leased: 0, bytes: 0 })
+  })
+
+  it('gives its message back once, however often it says so', async () => {
+    const [q, other] = [await queue(), await queue()]
+    await api.send(q, 'a')
+    const [first] = await api.receive(q)
+    for (let i = 0; i < 2; i++) expect(await api.settle(q, 'nack', [first.receipt])).toEqual(['ok'])
+    const [second] = await api.receive(q)
+    expect(second.attempts).toBe(2)
+    // It touches no newer delivery, and is no acknowledgement; nor is it one for another queue.
+    expect(await api.settle(q, 'nack', [first.receipt])).toEqual(['ok'])
+    expect(await api.settle(q, 'ack', [first.receipt])).toEqual(['receipt_invalid'])
+    expect(await api.settle(other, 'nack', [first.receipt])).toEqual(['receipt_invalid'])
+    expect(await api.counts(q)).toMatchObject({ ready: 0, leased: 1 })
+  })
+
+  it('gives its message back without an attempt', async () => {
+    const q = await queue({ max_attempts: 1 })
+    await api.send(q, 'a')
+    for (let i = 0; i < 3; i++) {
+      const [m] = await api.receive(q)
+      expect(m.attempts).toBe(1)
+      expect(await api.settle(q, 'nack', [m.receipt], { count: false })).toEqual(['ok'])
+    }
+    expect(await api.counts(q)).toMatchObject({ ready: 1, dead: 0 })
+  })
+
+  it('has no text that is no UTF-8: two of them would be the same', async () => {
+    const q = await queue({ fifo: true })
+    const half = '\ud83d'
+    for (const m of [
+      { body: half },
+      { body: 'x', key: half },
+      { body: 'x', dedup_id: half },
+      { body: 'x', tag: half },
+      { body: 'x', topic: `a/${half}` },
+      { body: 'x', properties: { content_type: half } },
+      { body: 'x', properties: { user_properties: [[half, 'x']] } },
+    ]) {
+      const refusal = await api.refused('POST', `/v1/queues/${q}/messages`, { messages: [m] }, BATCH)
+      expect(refusal).toMatchObject({ status: 400 })
+    }
+    for (const field of ['key', 'tag', 'dedup_id', 'topic'])
+      expect(await api.refused('POST', `/v1/queues/${q}/messages?${field}=%ed%a0%bd`, 'x', 'text/plain')).toMatchObject({
+        status: 400,
+      })
+    expect(await api.counts(q)).toMatchObject({ ready: 0 })
+    await expect(app.queues.send(q, [{ body: half }])).rejects.toMatchObject({ code: 'attribute_invalid' })
+    await expect(app.queues.send(q, [{ body: 'x', key: half }])).rejects.toMatchObject({ code: 'attribute_invalid' })
+    await expect(app.publish({ topic: 'a', body: half })).rejects.toMatchObject({ code: 'attribute_invalid' })
+    await expect(app.publish({ topic: half })).rejects.toMatchObject({ code: 'topic_invalid' })
+    for (const field of ['key', 'tag', 'when', 'filter', 'queue'])
+      expect(await api.refused('PUT', '/v1/bridges/half', { filter: 'a', queue: 'q', [field]: half })).toMatchObject({
+        status: 400,
+      })
+  })
+
+  it('takes properties from the query', async () => {
+    const q = await queue()
+    const properties = { content_type: 'a/b', correlation_data: 'AP8=', user_properties: [['n', 'ü&=']] }
+    const path = `/v1/queues/${q}/messages?properties=${encodeURIComponent(JSON.stringify(properties))}`
+    expect((await api.call('POST', path, 'x', 'text/plain')).status).toBe(201)
+    expect((await api.receive(q))[0].properties).toEqual(properties)
+    for (const wrong of ['no json', '[]', '{"colour":1}'])
+      expect(
+        await api.refused('POST', `/v1/queues/${q}/messages?properties=${encodeURIComponent(wrong)}`, 'x', 'text/plain'),
+      ).toMatchObject({ status: 400, code: 'attribute_invalid' })
   })
 
   it('gives its message back, at once or later', async () => {

@@ -47,6 +47,13 @@ describe('peek', () => {
     const standard = await api.call('GET', '/v1/queues/seen/peek')
     expect(standard.body.messages).toHaveLength(3)
     expect((await api.call('GET', '/v1/queues/seen/peek?limit=1')).body.messages).toHaveLength(1)
+    // A page that ends with the last message says that there is no more.
+    for (const [limit, more] of [
+      [2, true],
+      [3, false],
+      [4, false],
+    ] as const)
+      expect((await api.call('GET', `/v1/queues/seen/peek?limit=${limit}`)).body.next !== null).toBe(more)
     expect(await api.counts('seen')).toMatchObject({ ready: 2, leased: 1, delayed: 1, retained: 1 })
   })
 
@@ -139,8 +146,8 @@ describe('redrive', () => {
     expect(await api.counts('mortal')).toMatchObject({ ready: 0, dead: 3 })
     const dead = await api.call('GET', `/v1/queues/${encodeURIComponent('$dead/queue/mortal')}/peek?limit=1`)
     expect(dead.body.messages[0]).toMatchObject({ body: 'a', origin: 'mortal', died_at: expect.any(Number) })
-    expect((await post('mortal/redrive', { key: 'y' })).body).toEqual({ moved: 0, homeless: 0, full: false })
-    expect((await post('mortal/redrive', { key: 'x' })).body).toEqual({ moved: 1, homeless: 0, full: false })
+    expect((await post('mortal/redrive', { key: 'y' })).body).toEqual({ moved: 0, homeless: 0, others: 0, full: false })
+    expect((await post('mortal/redrive', { key: 'x' })).body).toEqual({ moved: 1, homeless: 0, others: 0, full: false })
     expect((await post('mortal/redrive', { max: 1 })).body.moved).toBe(1)
     expect((await post(`${encodeURIComponent('$dead/queue/mortal')}/redrive`)).body.moved).toBe(1)
     expect(await api.counts('mortal')).toMatchObject({ ready: 3, dead: 0 })
@@ -162,8 +169,46 @@ describe('redrive', () => {
     expect((await post('one/redrive')).body.moved).toBe(1)
     expect(await api.counts('graveyard')).toMatchObject({ ready: 2 })
     await api.call('DELETE', '/v1/queues/two')
-    expect((await post('graveyard/redrive')).body).toEqual({ moved: 0, homeless: 1, full: false })
+    expect((await post('graveyard/redrive')).body).toEqual({ moved: 0, homeless: 1, others: 0, full: false })
     expect(await api.counts('graveyard')).toMatchObject({ ready: 2 })
+  })
+
+  it('goes to a new queue of the old one’s name, whose dead letters they are', async () => {
+    await api.put('again', { max_attempts: 1 })
+    await api.send('again', 'a')
+    await kill('again', 1)
+    await api.call('DELETE', '/v1/queues/again')
+    const own = encodeURIComponent('$dead/queue/again')
+    expect((await post(`${own}/redrive`)).body).toEqual({ moved: 0, homeless: 1, others: 0, full: false })
+    await api.put('again')
+    expect(await api.counts('again')).toMatchObject({ dead: 1 })
+    expect((await post('again/redrive')).body).toEqual({ moved: 1, homeless: 0, others: 0, full: false })
+    expect(await api.counts('again')).toMatchObject({ ready: 1, dead: 0 })
+  })
+
+  it('goes to a queue of one’s choice', async () => {
+    await api.put('morgue')
+    for (const q of ['left', 'right']) {
+      await api.put(q, { max_attempts: 1, dead_letter: 'morgue' })
+      await api.send(q, q)
+      await kill(q, 1)
+    }
+    await api.put('clinic')
+    await api.send('morgue', 'alive')
+    expect((await post('left/redrive', { to: 'clinic' })).body).toEqual({ moved: 1, homeless: 0, others: 1, full: false })
+    await api.call('DELETE', '/v1/queues/right')
+    expect((await post('morgue/redrive', { to: 'clinic' })).body).toEqual({ moved: 1, homeless: 0, others: 0, full: false })
+    expect((await api.receive('clinic', { max: 3 })).map((m) => [m.body, m.attempts])).toEqual([
+      ['left', 1],
+      ['right', 1],
+    ])
+    expect(await api.counts('morgue')).toMatchObject({ ready: 1 })
+    for (const [to, status] of [
+      ['nowhere', 404],
+      ['morgue', 400],
+      ['$dead/queue/again', 403],
+    ] as const)
+      expect(await api.refused('POST', '/v1/queues/morgue/redrive', { to })).toMatchObject({ status })
   })
 
   it('stops at a queue that is full, and leaves homeless ones alone', async () => {
@@ -176,7 +221,7 @@ describe('redrive', () => {
     await kill('small', 2)
     await api.send('small', 'c')
     await api.call('DELETE', '/v1/queues/gone')
-    expect((await post('grave/redrive')).body).toEqual({ moved: 1, homeless: 1, full: true })
+    expect((await post('grave/redrive')).body).toEqual({ moved: 1, homeless: 1, others: 0, full: true })
     expect(await api.counts('small')).toMatchObject({ ready: 2 })
     expect(await api.counts('grave')).toMatchObject({ ready: 2 })
   })

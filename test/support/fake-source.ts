@@ -45,8 +45,8 @@ export class FakeSource implements Source {
     return this.answer('ack', receipts, 0)
   }
 
-  nack(receipts: readonly string[], delay_ms: number): Promise<readonly ReceiptResult[]> {
-    return this.answer('nack', receipts, delay_ms)
+  nack(receipts: readonly string[], delay_ms: number, count: boolean): Promise<readonly ReceiptResult[]> {
+    return this.answer('nack', receipts, delay_ms, count)
   }
 
   extend(receipts: readonly string[], lease_ms: number): Promise<readonly ReceiptResult[]> {
@@ -74,8 +74,8 @@ export class FakeSource implements Source {
     await settle()
   }
 
-  private async answer(verb: Verb, receipts: readonly string[], ms: number): Promise<readonly ReceiptResult[]> {
-    this.asked.push({ verb, receipts, ms })
+  private async answer(verb: Verb, receipts: readonly string[], ms: number, count = true): Promise<readonly ReceiptResult[]> {
+    this.asked.push({ verb, receipts, ms, ...(count ? {} : { count }) })
     const reply = this.replies[verb]?.shift()
     if (this.holds.has(verb)) await new Promise<void>((resolve) => this.held.push(resolve))
     if (reply instanceof Error) throw reply

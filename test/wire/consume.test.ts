@@ -96,6 +96,25 @@ test('members compete; PUBACK is the acknowledgement, and the topic is the messa
   })
 })
 
+test('a consumer that says goodbye has made no attempt at what it did not acknowledge', async () => {
+  await withQueue({ max_attempts: 1 }, {}, async (b, queue) => {
+    await send(b, 'jobs', numbers(3))
+    for (let i = 0; i < 3; i++) {
+      const one = await consumer(b, `one${i}`)
+      expect(await lines(one)).toEqual(['work 0 q1', 'work 1 q1', 'work 2 q1'])
+      one.send(packet.disconnect())
+      await one.closed
+      while (queue.counts().leased > 0) await new Promise((resolve) => setImmediate(resolve))
+      expect(queue.counts()).toMatchObject({ ready: 3, leased: 0 })
+    }
+    const two = await consumer(b, 'two')
+    expect(await lines(two)).toHaveLength(3)
+    // It breaks off: now they die.
+    await gone(b, two)
+    expect(queue.counts()).toMatchObject({ ready: 0, leased: 0 })
+  })
+})
+
 test('a consumer that goes gives its messages back at once, in order, and its hand-outs count', async () => {
   await withQueue({ max_attempts: 2 }, {}, async (b, queue) => {
     await send(b, 'jobs', numbers(3))

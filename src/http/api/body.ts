@@ -2,10 +2,11 @@
  * Request bodies: read by us and not by the framework, because how large one may be depends on the queue that it is for. A body that says that it is too
  * large is refused before it is read.
  */
-import type { ServerResponse } from 'node:http'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { FastifyRequest } from 'fastify'
 import { AqueductError } from '../../core/errors.js'
 import { HttpError } from '../errors.js'
+import { goOn } from '../manners.js'
 import { checked } from './faults.js'
 import { parseJson } from './json.js'
 import type { Receiving } from './receiving.js'
@@ -22,6 +23,7 @@ export const BATCH_TYPE = 'application/vnd.aqueduct+json'
 
 export async function readJson<B>(request: FastifyRequest, from: Source, body: JsonBody<B>, bytes_max: number): Promise<B> {
   const type = mediaType(request)
+  checkCharset(request)
   const bytes = await read(request, from, bytes_max, tooLarge(bytes_max))
   if (bytes.length === 0) {
     if (body.optional === true) return checked(body.schema, {}, 'the body')
@@ -40,6 +42,7 @@ export async function readMessages<B>(
   bytes_max: number,
 ): Promise<Raw<B>> {
   if (mediaType(request) === BATCH_TYPE) {
+    checkCharset(request)
     const bytes = await read(request, from, bytes_max, tooLarge(bytes_max))
     return { batch: checked(body.batch, await parseJson(bytes), 'the body') }
   }
@@ -76,14 +79,39 @@ function mediaType(request: FastifyRequest): string {
   return (header.split(';', 1)[0] as string).trim().toLowerCase()
 }
 
+/** JSON is UTF-8 (RFC 8259, 8.1). */
+function checkCharset(request: FastifyRequest): void {
+  const charset = /;\s*charset\s*=\s*"?([^\s";]+)/i.exec(request.headers['content-type'] ?? '')?.[1]?.toLowerCase()
+  if (charset !== undefined && charset !== 'utf-8' && charset !== 'utf8' && charset !== 'us-ascii')
+    throw new HttpError('unsupported_media_type', `JSON is UTF-8 here; this was said to be ${said(charset)}.`)
+}
+
+/** A body that is packed in some way would be stored as it is, and whoever receives it would not know. */
+function packed({ headers }: FastifyRequest): HttpError | undefined {
+  const coding = (headers['content-encoding'] ?? '').trim().toLowerCase()
+  const transfer = (headers['transfer-encoding'] ?? '').trim().toLowerCase()
+  if (coding !== '' && coding !== 'identity')
+    return new HttpError(
+      'unsupported_media_type',
+      `A body is taken as it is, without Content-Encoding; this was ${said(coding)}.`,
+    )
+  if (transfer !== '' && transfer !== 'chunked')
+    return new HttpError('unsupported_media_type', `The only Transfer-Encoding here is chunked; this was ${said(transfer)}.`)
+  return undefined
+}
+
 /** `refusal`: made only when it is needed, since an error costs as much as the rest of a small request. */
-function read({ raw: stream }: FastifyRequest, from: Source, bytes_max: number, refusal: () => Error): Promise<Buffer> {
+function read(request: FastifyRequest, from: Source, bytes_max: number, refusal: () => Error): Promise<Buffer> {
+  const stream = request.raw
   const { 'content-length': length, 'transfer-encoding': coding } = stream.headers
+  const refused = packed(request)
+  if (refused !== undefined) return Promise.reject(refused)
   if (length === undefined && coding === undefined) return Promise.resolve(nothing)
   const announced = length === undefined ? 0 : Number(length)
   if (announced > bytes_max) return Promise.reject(refusal())
   return new Promise((resolve, reject) => {
     const body = from.receiving.body(from.response, announced, bytes_max)
+    goOn(stream)
     const end = (): void => {
       stream.off('data', onData)
       stream.off('end', onEnd)
@@ -92,7 +120,7 @@ function read({ raw: stream }: FastifyRequest, from: Source, bytes_max: number, 
     }
     const refuse = (error: unknown): void => {
       end()
-      stream.pause()
+      throwAway(stream)
       reject(error)
     }
     const onData = (part: Buffer): void => {
@@ -118,4 +146,18 @@ function read({ raw: stream }: FastifyRequest, from: Source, bytes_max: number, 
   })
 }
 
+/**
+ * The rest of a body that turned out too large is read to its end, so that the client sees the answer and the connection goes on with the next request.
+ * One that goes on for long ends with its connection.
+ */
+function throwAway(stream: IncomingMessage): void {
+  let left = THROWN_AWAY_BYTES_MAX
+  stream.on('error', () => {})
+  stream.on('data', (part: Buffer) => {
+    left -= part.length
+    if (left < 0) stream.destroy()
+  })
+}
+
+const THROWN_AWAY_BYTES_MAX = 16 * 1024 * 1024
 const nothing = Buffer.alloc(0)

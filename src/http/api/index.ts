@@ -4,9 +4,11 @@
  * Always true: a request that is refused has changed nothing; an answer that says that something changed leaves after the commit; whoever has gone
  * is given no message.
  */
+import type { ServerResponse } from 'node:http'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { Refusals } from '../../core/refusals.js'
 import type { Operations } from '../../operations/operations.js'
+import { HttpError } from '../errors.js'
 import type { Door } from '../server.js'
 import { readJson, readMessages, readNothing, type Source } from './body.js'
 import { bridgeRoutes } from './bridges.js'
@@ -21,7 +23,7 @@ import { plainPaths } from './plain.js'
 import { publishRoutes } from './publish.js'
 import { queueRoutes } from './queues.js'
 import { Receiving } from './receiving.js'
-import type { Input, Route } from './route.js'
+import type { Input, Result, Route } from './route.js'
 import { sessionRoutes } from './sessions.js'
 import { traceRoutes } from './trace.js'
 import { Waiting } from './waiting.js'
@@ -67,15 +69,39 @@ function register(app: FastifyInstance, route: Route, bytes_max: number, waiting
     url: urlOf(route),
     handler: async (request, reply) => {
       const params = route.params === undefined ? undefined : checked(route.params, request.params, 'the path')
+      checkEncoded(request.url)
       const query = checked(route.query ?? noQuery, request.query, 'the query')
       const body = await bodyOf(request, { receiving, response: reply.raw }, route, params as { queue: string }, bytes_max)
       const input = { params, query, body } as unknown as Input<never, never, never>
       const result = await (route.waits === true ? waiting.run(reply, input, route) : route.run(input))
       reply.code(result.status).header('cache-control', 'no-store')
       if (result.body === undefined) return reply.send()
+      if (result.undelivered !== undefined) watch(reply.raw, result)
       return reply.type('application/json; charset=utf-8').send(JSON.stringify(result.body))
     },
   })
+}
+
+/** The router leaves what it cannot decode as it is, and two texts would become one. */
+function checkEncoded(url: string): void {
+  const at = url.indexOf('?')
+  if (at < 0 || !url.includes('%', at)) return
+  try {
+    decodeURIComponent(url.slice(at + 1))
+  } catch {
+    throw new HttpError('bad_request', 'The query is not percent-encoded UTF-8.')
+  }
+}
+
+function watch(response: ServerResponse, result: Result): void {
+  // A response that lost its socket says that it has finished, too.
+  const { socket } = response
+  let sent = false
+  response.once('finish', () => {
+    sent = socket?.destroyed === false
+  })
+  if (response.destroyed) result.undelivered?.()
+  else response.once('close', () => void (sent || result.undelivered?.()))
 }
 
 function describeItself(app: FastifyInstance, routes: readonly Route[], version: string): void {

@@ -12,9 +12,9 @@ import {
 } from '../../core/limits.js'
 import type { NewMessage, Received, Sent } from '../../operations/messages.js'
 import type { Operations } from '../../operations/operations.js'
-import { list, object, oneOf, text, whole, wholeText, z } from './fields.js'
+import { flag, list, object, oneOf, text, whole, wholeText, z } from './fields.js'
 import { decode, encode } from './payload.js'
-import { properties, readShown, show } from './properties.js'
+import { properties, propertiesText, readShown, show } from './properties.js'
 import { messageRoute, type Route, route } from './route.js'
 import { encoding, moment, queueParams } from './shapes.js'
 
@@ -34,6 +34,7 @@ const sendQuery = object({
   dedup_id: dedup_id.exactOptional(),
   ttl_s: wholeText(1, RETENTION_S_MAX, ttlText).exactOptional(),
   topic: topic.exactOptional(),
+  properties: propertiesText.exactOptional(),
 })
 
 const newMessage = object({
@@ -142,7 +143,7 @@ export function messageRoutes({ queues }: Operations): Route[] {
       answers: { 201: { text: 'They are on the disk.', schema: sent } },
       errors: ['queue_not_found', 'queue_full', 'store_full', 'message_too_large', 'topic_invalid', 'not_authorised'],
       async run({ params, query, body }) {
-        const messages = 'raw' in body ? [{ ...query, body: body.raw }] : fromBatch(body.batch.messages, query)
+        const messages = 'raw' in body ? [fromQuery(body.raw, query)] : fromBatch(body.batch.messages, query)
         const results = await queues.send(params.queue, messages as NewMessage[])
         return { status: 201, body: { messages: results.map(showSent) } }
       },
@@ -161,17 +162,27 @@ export function messageRoutes({ queues }: Operations): Route[] {
       },
       errors: ['queue_not_found'],
       waits: true,
-      async run({ params, body, signal }) {
-        const messages = await queues.receive(params.queue, { ...body, signal } as object)
-        return { status: 200, body: { messages: messages.map(showReceived) } }
+      async run({ params: { queue }, body, signal, leave }) {
+        const messages = await queues.receive(queue, { ...body, signal, leave } as object)
+        const receipts = messages.map(({ receipt }) => receipt)
+        return {
+          status: 200,
+          body: { messages: messages.map(showReceived) },
+          // Nobody has seen them. What fails here ends with their leases.
+          undelivered: () => void (receipts.length > 0 && queues.nack(queue, receipts, 0, false).catch(() => {})),
+        }
       },
     }),
     settle('ack', object({ receipts }), 'Acknowledge: the messages are done', (queue, body) => queues.ack(queue, body.receipts)),
     settle(
       'nack',
-      object({ receipts, delay_ms: whole(0, DELAY_MS_MAX, 'When they can be received again; default at once.').exactOptional() }),
+      object({
+        receipts,
+        delay_ms: whole(0, DELAY_MS_MAX, 'When they can be received again; default at once.').exactOptional(),
+        count: flag('False: nobody worked on them, so this was no attempt; default true.').exactOptional(),
+      }),
       'Give messages back',
-      (queue, body) => queues.nack(queue, body.receipts, body.delay_ms),
+      (queue, body) => queues.nack(queue, body.receipts, body.delay_ms, body.count),
     ),
     settle(
       'extend',
@@ -183,6 +194,10 @@ export function messageRoutes({ queues }: Operations): Route[] {
       (queue, body) => queues.extend(queue, body.receipts, body.lease_ms),
     ),
   ]
+}
+
+function fromQuery(body: Buffer, { properties: shown, ...m }: z.infer<typeof sendQuery>): object {
+  return { ...m, body, ...(shown === undefined ? {} : { properties: readShown(shown, 'properties') }) }
 }
 
 type BatchItem = z.infer<typeof newMessage>

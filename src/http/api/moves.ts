@@ -46,6 +46,7 @@ const seen = z
 const redriveBody = object({
   max: whole(1, MOVES_MAX, 'How many at most; default 1,000. Ask again for more, as fast as they shall come.').exactOptional(),
   key: text(KEY_BYTES_MAX, 'Only messages of this key.').exactOptional(),
+  to: text(256, 'Into this queue, wherever they died; default home.').exactOptional(),
 })
 
 const seekBody = object({
@@ -57,7 +58,8 @@ export const purged = z.strictObject({ purged: count('How many messages left.') 
 
 export const redriven = z.strictObject({
   moved: count('How many went home.'),
-  homeless: count('How many stayed because the queue they died in is gone.'),
+  homeless: count('How many stayed because the queue they died in is gone: `to` says where they shall go.'),
+  others: count('How many stayed because they died in other queues that share the dead-letter queue.'),
   full: z.boolean().describe('A queue that they belong to has no room; the rest stayed.'),
 })
 

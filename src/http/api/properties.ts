@@ -28,6 +28,20 @@ export const properties = object({
   .describe('The MQTT 5 properties that the message carries, under MQTT’s names.')
   .meta({ id: 'Properties' })
 
+/** The same in the query, as the text of its JSON. */
+export const propertiesText = z
+  .pipe(
+    z.transform((given: unknown) => {
+      try {
+        return typeof given === 'string' ? JSON.parse(given) : given
+      } catch {
+        return given
+      }
+    }),
+    properties,
+  )
+  .describe('The MQTT 5 properties that the message carries, as in a batch: JSON.')
+
 type Shown = z.infer<typeof properties>
 
 /** Throws `attribute_invalid`. `name` begins the sentence. */

@@ -15,12 +15,16 @@ export interface Input<P, Q, B> {
   readonly body: B
   /** Aborted when the client has gone, and when the server closes. */
   readonly signal: AbortSignal
+  /** Aborted then, and when the client has closed its side: it is not to be kept waiting. */
+  readonly leave: AbortSignal
 }
 
 export interface Result {
   readonly status: number
   /** Undefined: no body (204). */
   readonly body?: unknown
+  /** The client went before all of the answer was on its way. */
+  undelivered?(): void
 }
 
 /** One answer that is no error. */

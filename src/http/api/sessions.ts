@@ -113,10 +113,18 @@ export function sessionRoutes({ sessions }: Operations): Route[] {
       summary: 'Look at what waits for a client',
       text: 'What is in flight first. Messages of a session that is in memory only are not shown.',
       query: peekQuery,
-      answers: { 200: { text: 'Messages.', schema: z.strictObject({ messages: z.array(boxed) }) } },
+      answers: {
+        200: {
+          text: 'A page of messages.',
+          schema: z.strictObject({
+            messages: z.array(boxed),
+            next: z.string().nullable().describe('Give it as `after` to see more; null at the end.'),
+          }),
+        },
+      },
       async run({ params: { client }, query }) {
-        const messages = await sessions.peek(client, query)
-        return { status: 200, body: { messages: messages.map(showBoxed) } }
+        const { messages, next } = await sessions.look(client, query)
+        return { status: 200, body: { messages: messages.map(showBoxed), next } }
       },
     }),
     route({

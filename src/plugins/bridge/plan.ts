@@ -4,11 +4,11 @@
  */
 import type { Inbound } from '../../broker/message.js'
 import type { OrderedQueue } from '../../queue/ordered-queue.js'
+import type { Wanted } from '../../queue/ordered-room.js'
 import { Facts } from './facts.js'
 
-interface Reservation {
+interface Reservation extends Wanted {
   readonly queue: string
-  readonly bytes: number
 }
 
 export class Plan {
@@ -21,33 +21,25 @@ export class Plan {
   }
 
   /** Reserves room for one copy, if `fits` says that there is room for all that is reserved in this queue and this one. */
-  reserve(queue: string, bytes: number, fits: (copies: number, sum: number, largest: number) => boolean): boolean {
-    const { copies, sum } = this.in(queue)
-    if (!fits(copies + 1, sum + bytes, bytes)) return false
-    this.reserved.push({ queue, bytes })
+  reserve(copy: Reservation, fits: (wanted: readonly Wanted[]) => boolean): boolean {
+    if (!fits([...this.in(copy.queue), copy])) return false
+    this.reserved.push(copy)
     return true
   }
 
   /** The copy is about to be made. */
-  release(queue: string, bytes: number): void {
-    const i = this.reserved.findIndex((r) => r.queue === queue && r.bytes === bytes)
+  release(queue: string, bytes: number, key: string): void {
+    const i = this.reserved.findIndex((r) => r.queue === queue && r.bytes === bytes && r.key === key)
     if (i >= 0) this.reserved.splice(i, 1)
   }
 
-  /** True when `queue` has room for what is reserved in it and `bytes` more; always when nothing is. */
-  leaves(queue: OrderedQueue, bytes: number): boolean {
-    const { copies, sum } = this.in(queue.name)
-    return copies === 0 || queue.fits(copies + 1, sum + bytes, bytes)
+  /** True when `queue` has room for what is reserved in it and one more; always when nothing is. */
+  leaves(queue: OrderedQueue, copy: Wanted): boolean {
+    const reserved = this.in(queue.name)
+    return reserved.length === 0 || queue.fits([...reserved, copy])
   }
 
-  private in(queue: string): { copies: number; sum: number } {
-    let copies = 0
-    let sum = 0
-    for (const r of this.reserved) {
-      if (r.queue !== queue) continue
-      copies++
-      sum += r.bytes
-    }
-    return { copies, sum }
+  private in(queue: string): readonly Wanted[] {
+    return this.reserved.filter((r) => r.queue === queue)
   }
 }

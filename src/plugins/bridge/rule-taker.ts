@@ -61,8 +61,8 @@ export class RuleTaker extends Taker {
     const name = queue.expand(subjectOf(m))
     if (this.textRefusal(m) !== undefined) return true
     const { targets, totals } = this.bridge
-    const bytes = keptBytes(m)
-    const allowed = planOf(m).reserve(name, bytes, (copies, sum, largest) => targets.roomFor(name, copies, sum, largest))
+    const copy = { queue: name, bytes: keptBytes(m), key: this.copy.key }
+    const allowed = planOf(m).reserve(copy, (wanted) => targets.roomFor(name, wanted))
     if (!allowed) {
       totals.required++
       this.refused('queue_full')
@@ -117,8 +117,9 @@ export class RuleTaker extends Taker {
     const plan = m.attachment
     if (!(plan instanceof Plan)) return true
     const bytes = keptBytes(m)
-    if (this.compiled.rule.required) plan.release(queue.name, bytes)
-    return plan.leaves(queue, bytes)
+    const { key } = this.copy
+    if (this.compiled.rule.required) plan.release(queue.name, bytes, key)
+    return plan.leaves(queue, { bytes, key })
   }
 
   private queueOf(m: Inbound): OrderedQueue | Refusal {

@@ -5,6 +5,7 @@
 import { AqueductError, type ErrorCode } from '../../core/errors.js'
 import { KEY_BYTES_MAX, PRIORITY_MAX, PRIORITY_MIN, STRING_BYTES_MAX } from '../../core/limits.js'
 import { nearestHint } from '../../core/nearest.js'
+import { hasUtf8, NO_UTF8 } from '../../core/utf8.js'
 import { ATTRIBUTES, queueNameValid } from '../../queue/attributes.js'
 import { filterFault } from '../../topics/names.js'
 import { type Condition, compileCondition } from './condition.js'
@@ -84,6 +85,7 @@ export function parseRule(name: unknown, input: unknown): Compiled {
   if (delay_s !== undefined && ttl_s !== undefined && ttl_s <= delay_s) {
     throw invalid(`ttl_s = ${ttl_s} is over before delay_s = ${delay_s} is: no copy would ever be received`)
   }
+  if (typeof given.when === 'string' && !hasUtf8(given.when)) throw invalid(`when ${NO_UTF8}`)
   const when = given.when === undefined ? undefined : compileCondition(given.when)
   const rule: Rule = {
     name,
@@ -123,6 +125,7 @@ function templateOf(given: Input, field: 'key' | 'tag', filter: string): Templat
 function textOf(given: Input, field: string, bytes_max: number): string | undefined {
   const value = given[field]
   if (value === undefined) return undefined
+  if (typeof value === 'string' && !hasUtf8(value)) throw invalid(`${field} ${NO_UTF8}: got ${show(value)}`)
   if (typeof value !== 'string' || value === '' || Buffer.byteLength(value) > bytes_max) {
     throw invalid(`${field} is text of 1 to ${bytes_max} bytes: got ${show(value)}`)
   }

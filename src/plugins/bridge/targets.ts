@@ -8,6 +8,7 @@ import type { Log } from '../../core/log.js'
 import { queueNameValid } from '../../queue/attributes.js'
 import type { OrderedQueue } from '../../queue/ordered-queue.js'
 import type { OrderedQueues } from '../../queue/ordered-queues.js'
+import type { Wanted } from '../../queue/ordered-room.js'
 import { autoQueueId, autoQueueKey, autoQueues } from '../../store/keys.js'
 import type { Store } from '../../store/store.js'
 import type { Refusal } from './counts.js'
@@ -62,14 +63,16 @@ export class Targets {
   }
 
   /**
-   * As `find`, without making anything: whether `copies` messages of `bytes` together, the largest of `largest`, would find room. What is no name of
-   * a queue never lacks room.
+   * As `find`, without making anything: whether all of these would find room. What is no name of a queue never lacks room.
    */
-  roomFor(name: string, copies: number, bytes: number, largest: number): boolean {
+  roomFor(name: string, wanted: readonly Wanted[]): boolean {
     const queue = this.ordered.get(name)
-    if (queue !== undefined) return queue.fits(copies, bytes, largest)
+    if (queue !== undefined) return queue.fits(wanted)
     const refusal = this.refusal(name)
-    return refusal === 'bad_name' || (refusal === undefined && largest <= this.ordered.standard.max_message_bytes)
+    return (
+      refusal === 'bad_name' ||
+      (refusal === undefined && wanted.every(({ bytes }) => bytes <= this.ordered.standard.max_message_bytes))
+    )
   }
 
   /** Makes the queue in the open commit group. Throws `limit_reached` beyond the bound, and what `create` throws. */

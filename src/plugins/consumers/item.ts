@@ -2,7 +2,7 @@
  * One message lent out by a source, on its way to a member.
  *
  *   lent ─▶ with a member ─▶ done | refused | kept from it
- *     ▲          ├─ connection lost ─▶ back at its old place
+ *     ▲          ├─ connection lost ─▶ back at its old place; with a DISCONNECT before, that hand-out does not count
  *     │          └─ overdue, and another can take ─▶ back; what is left here only waits for the late acknowledgement
  *     └─ not handed to anybody: back, and that hand-out does not count
  */
@@ -69,8 +69,8 @@ export abstract class Item implements Brought {
     else this.done()
   }
 
-  lost(): void {
-    if (!this.taken) this.back(true)
+  lost(counted: boolean): void {
+    if (!this.taken) this.back(counted)
   }
 
   overdue(): boolean {

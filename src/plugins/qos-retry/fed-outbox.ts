@@ -44,7 +44,7 @@ export class FedOutbox extends Outbox implements Lane {
   bring(message: MessageView, brought: Brought): void {
     const { to } = this
     if (to === null) {
-      brought.lost()
+      brought.lost(false)
       return
     }
     const packetId = this.farId()
@@ -75,8 +75,9 @@ export class FedOutbox extends Outbox implements Lane {
 
   override detach(): number {
     const back = this.carried === 0 ? null : this.takeCarried()
+    const counted = this.to?.parts !== true
     const sent = super.detach()
-    if (back !== null) for (const brought of back) brought.lost()
+    if (back !== null) for (const brought of back) brought.lost(counted)
     return sent
   }
 

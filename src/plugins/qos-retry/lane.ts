@@ -16,8 +16,8 @@ export interface Brought {
   acked(refused: boolean): void
   /** A hook or the client's own limit kept it from the client: it is done with. */
   kept(): void
-  /** The connection went without an acknowledgement. */
-  lost(): void
+  /** The connection went without an acknowledgement. `counted`: it broke; else it ended in order, and this was no attempt. */
+  lost(counted: boolean): void
   /**
    * No acknowledgement for long on a live connection. True: it was taken back and goes to somebody else. Its identifier stays in use, and counts, until
    * the client acknowledges it or goes.
