@@ -2,6 +2,7 @@
 import { mkdtemp, open, readdir, rm, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { crc32 } from 'node:zlib'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { AqueductError } from '../../src/core/errors.js'
@@ -72,6 +73,20 @@ describe('a row with a checksum', () => {
         },
       ),
     )
+  })
+
+  test('the checksum is the CRC-32 of zlib over key and value, however long they are', async () => {
+    const inner = new MemoryDisk()
+    const { disk } = await strict(inner)
+    for (const k of [1, 20, 48, 49, 300]) {
+      for (const v of [0, 1, 47, 48, 49, 5_000]) {
+        const key = Buffer.alloc(k, 0x53)
+        const value = Buffer.from(Array.from({ length: v }, (_, i) => (i * 31 + k) & 0xff))
+        await disk.write([{ type: 'put', key, value }], false)
+        expect(inner.getSync(key)?.readUInt32BE(1)).toBe(crc32(Buffer.concat([key, value])))
+        expect(disk.getSync(key)).toEqual(value)
+      }
+    }
   })
 
   test('the front is five bytes and no copy is made of what is behind it', async () => {
