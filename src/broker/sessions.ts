@@ -204,6 +204,10 @@ export class Sessions {
       byId.get(sessionId)?.claim(packetId)
     }
     say()
+    // Others take up what these say. A client that waits for a PUBREL of which nobody knows must begin anew.
+    const pubrels = this.incompletes(byId, 'PUBRELs that are due to a client are damaged')
+    for await (const _ of store.disk.scan(keys.pubrels, { onDamaged: pubrels.onDamaged }));
+    pubrels.say()
   }
 
   /** Counts damaged rows of sessions; where it is not known of which, it may be any. */

@@ -17,4 +17,5 @@ export function recount(s: OrderedState, window: Window): void {
   const missing = window.total - window.size
   window.total = window.size
   lose(s, missing)
+  s.effects.damaged(s)
 }

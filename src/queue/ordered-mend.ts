@@ -4,31 +4,53 @@
  * Always true: an entry whose row is damaged has left its queue (`damaged`); of a FIFO key the next comes forward; an entry that waits behind one that
  * cannot be found goes behind what its key has now, or comes forward.
  */
-import { BEHIND, type OrderedEntry, READY } from './ordered-entry.js'
+import { BEHIND, DELAYED, LEASED, type OrderedEntry, READY } from './ordered-entry.js'
 import { lose } from './ordered-lose.js'
 import { entryOf } from './ordered-pages.js'
 import { leftKey, place } from './ordered-place.js'
 import { classRows, decodeKeyRecord, keyOfKeyRow, keyRows } from './ordered-rows.js'
-import type { OrderedState } from './ordered-state.js'
+import type { OrderedState, Scan } from './ordered-state.js'
 import type { Sweeping } from './ordered-sweep.js'
 
 /**
- * Looks through the message keys of a queue: those whose first entry is among `gone`, and entries that wait behind nobody. Beside everything else;
- * each key in one turn.
+ * Looks through the message keys of a queue: those whose first entry is not there, and entries that wait behind nobody. Beside everything else; each
+ * key in one turn. What it takes is memory for the place of each entry: this is rare.
  */
-export async function mendKeys(s: OrderedState, w: Sweeping, gone: ReadonlySet<number>): Promise<void> {
+export async function mendKeys(s: OrderedState, w: Sweeping): Promise<void> {
   if (!s.attributes.fifo && !s.attributes.last_value) return
   await w.committed()
-  for await (const { key, value } of w.disk.scan(keyRows(s.id))) {
-    if (s.deleted) return
-    const stored = decodeKeyRecord(value)
-    if (stored === undefined || !gone.has(stored.head)) continue
-    const name = keyOfKeyRow(key)
-    const k = s.keyOf(name)
-    if (k !== undefined && gone.has(k.head)) leftKey(s, { key: name, place: k.head }, w.now())
+  // While it is there, all that changes is remembered in `touched`.
+  const scan: Scan = { sawGroup: s.effects.committedGroup }
+  s.scans.add(scan)
+  try {
+    const living = await placesOf(s, w)
+    for await (const { key, value } of w.disk.scan(keyRows(s.id))) {
+      if (s.deleted) return
+      if (decodeKeyRecord(value) === undefined) continue
+      const name = keyOfKeyRow(key)
+      const k = s.keyOf(name)
+      if (k === undefined || living.has(k.head) || s.leases.get(k.head) !== undefined) continue
+      if (s.touched.some((e) => e.place === k.head)) continue
+      leftKey(s, { key: name, place: k.head }, w.now())
+    }
+  } finally {
+    s.scans.delete(scan)
+    s.settle()
   }
   await w.committed()
   await mendBehind(s, w)
+}
+
+/** Places of the entries that may be the first of their key. */
+async function placesOf(s: OrderedState, w: Sweeping): Promise<Set<number>> {
+  const places = new Set<number>()
+  for (const cls of [READY, DELAYED, LEASED]) {
+    for await (const { key, value } of w.disk.scan(classRows(s.id, cls, 0, 0))) {
+      const e = entryOf(key, value)
+      if (e !== undefined) places.add(e.place)
+    }
+  }
+  return places
 }
 
 async function mendBehind(s: OrderedState, w: Sweeping): Promise<void> {

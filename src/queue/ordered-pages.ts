@@ -23,11 +23,10 @@ export async function readPage(s: OrderedState, window: Window, limit: number, d
       mark = { rank, slot: seq + 1 }
       read++
     }
-    const lost: number[] = []
     const onDamaged = ({ key, lt }: Damaged): void => {
       if (lt !== undefined) return
       seen(key)
-      lost.push(orderedIndexFields(key).seq)
+      s.effects.damaged(s)
     }
     for await (const { key, value } of disk.scan(range, { limit, onDamaged })) {
       const e = entryOf(key, value)
@@ -40,7 +39,6 @@ export async function readPage(s: OrderedState, window: Window, limit: number, d
     }
     window.endPage(request, rows, read < limit, mark, s)
     recount(s, window)
-    for (const place of lost) s.effects.damaged(s, place)
   } finally {
     window.abandonPage(request)
     s.scans.delete(request)

@@ -118,6 +118,10 @@ function stepOut(s: OrderedState, e: OrderedEntry): void {
 /** After `e` is gone: the next of its key comes forward. */
 export function leftKey(s: OrderedState, e: Pick<OrderedEntry, 'key' | 'place'>, now: number): void {
   const k = s.keyOf(e.key)
+  if (k === undefined && s.attributes.fifo && s.behind > 0) {
+    // The key's row is damaged: who waits behind `e` must not wait for ever.
+    s.effects.damaged(s)
+  }
   if (k === undefined || k.head !== e.place) return
   let head = e.place
   // A loop, as any number of them may have expired while they were behind.
@@ -125,7 +129,7 @@ export function leftKey(s: OrderedState, e: Pick<OrderedEntry, 'key' | 'place'>,
     const next = head === k.tail ? undefined : s.links.get(head)
     if (next === undefined) {
       // More should follow: whoever mends looks for it.
-      if (head !== k.tail) s.effects.damaged(s, 0)
+      if (head !== k.tail) s.effects.damaged(s)
       s.deleteKey(e.key)
       return
     }

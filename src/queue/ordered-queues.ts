@@ -102,8 +102,8 @@ export class OrderedQueues implements Effects {
   private dirty: OrderedState[] = []
   private flight: OrderedState[] = []
   private readonly busy = new Set<OrderedState>()
-  /** Places of entries whose rows are damaged, in queues whose keys have not been looked through since. */
-  private readonly broken = new Map<OrderedState, Set<number>>()
+  /** Queues with damaged rows whose keys have not been looked through since. */
+  private readonly broken = new Set<OrderedState>()
   /** Queues that are looked through for what expired unseen. */
   private expiring = 0
   private readonly takeId: () => number
@@ -299,13 +299,9 @@ export class OrderedQueues implements Effects {
     }
   }
 
-  damaged(state: OrderedState, place: number): void {
-    const places = this.broken.get(state)
-    if (places !== undefined) {
-      places.add(place)
-      return
-    }
-    this.broken.set(state, new Set([place]))
+  damaged(state: OrderedState): void {
+    if (this.broken.has(state)) return
+    this.broken.add(state)
     const queue = this.byIdMap.get(state.id)
     if (queue !== undefined) setImmediate(() => this.housekeep(queue))
   }
@@ -393,10 +389,8 @@ export class OrderedQueues implements Effects {
   }
 
   private async mend(queue: OrderedQueue): Promise<void> {
-    const gone = this.broken.get(queue.state)
-    if (gone === undefined) return
-    this.broken.delete(queue.state)
-    await mendKeys(queue.state, this.sweeping, gone)
+    if (!this.broken.delete(queue.state)) return
+    await mendKeys(queue.state, this.sweeping)
     queue.after()
   }
 
@@ -424,7 +418,7 @@ export class OrderedQueues implements Effects {
       this.busy.delete(s)
       // A purge that came while other work was under way.
       const queue = this.byIdMap.get(s.id)
-      if (queue !== undefined && s.swept < s.epoch) this.housekeep(queue)
+      if (queue !== undefined && (s.swept < s.epoch || this.broken.has(s))) this.housekeep(queue)
     }
     work().then(ended, (error: unknown) => {
       this.busy.delete(s)
@@ -442,17 +436,18 @@ export class OrderedQueues implements Effects {
 
   /** Says what of a queue is damaged, and has it mended. */
   private takeBroken({ name: queue, kind, state }: OrderedQueue, { lostLeases, rebuilt }: FoundQueue): void {
-    lose(state, lostLeases.length)
-    for (const place of lostLeases) this.damaged(state, place)
+    lose(state, lostLeases)
+    if (lostLeases > 0) this.damaged(state)
     if (!rebuilt) return
     state.change()
-    this.damaged(state, 0)
+    this.damaged(state)
     const what = 'the head of a queue is damaged: it is made anew from its entries; what was purged just before comes back'
     this.log.error({ queue, kind, messages: state.count }, what)
   }
 
   private sayNameless(id: number, head: Head): void {
     const messages = entriesIn(head)
+    if (messages === 0) return
     this.store.damage.lost('pull', `number ${id}`, messages)
     this.departures.pull.damaged += messages
     this.log.error(

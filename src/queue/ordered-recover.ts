@@ -1,7 +1,7 @@
 /** Definition rows, and what a start reads of each queue: its definition, its head, and the rows of what is leased; never its index. */
 import type { CheckedDisk } from '../store/checked.js'
 import type { Damaged } from '../store/disk.js'
-import { orderedIndexFields, orderedState, orderedStateFields } from '../store/keys.js'
+import { orderedState, orderedStateFields } from '../store/keys.js'
 import { parseAttributes, type QueueAttributes } from './attributes.js'
 import { LEASED, type OrderedEntry } from './ordered-entry.js'
 import { entryOf } from './ordered-pages.js'
@@ -27,8 +27,8 @@ export interface FoundQueue extends Definition {
   readonly id: number
   readonly head: Head
   readonly leased: readonly OrderedEntry[]
-  /** Places of leased entries whose rows are damaged. */
-  readonly lostLeases: readonly number[]
+  /** Leased entries whose rows are damaged. */
+  readonly lostLeases: number
   /** Its head was damaged, and is made anew. */
   readonly rebuilt: boolean
 }
@@ -43,13 +43,20 @@ export interface FoundQueues {
 export async function readQueues(disk: CheckedDisk): Promise<FoundQueues> {
   const heads = new Map<number, Head>()
   const definitions = new Map<number, Definition>()
-  for await (const { key, value } of disk.scan(orderedState)) {
+  const damaged = new Set<number>()
+  const onDamaged = ({ key, lt }: Damaged): void => {
+    if (lt === undefined && key.length === STATE_KEY_BYTES) damaged.add(orderedStateFields(key).queueId)
+  }
+  for await (const { key, value } of disk.scan(orderedState, { onDamaged })) {
     const { queueId, seq } = orderedStateFields(key)
     const head = isHeadSlot(seq) ? decodeHead(value) : undefined
     const definition = isDefinitionSlot(seq) ? parseDefinition(value) : undefined
     if (head !== undefined) heads.set(queueId, head)
     else if (definition !== undefined) definitions.set(queueId, definition)
-    else disk.damage.note({ key })
+    else {
+      disk.damage.note({ key })
+      onDamaged({ key })
+    }
   }
   const queues: FoundQueue[] = []
   for (const [id, definition] of definitions) {
@@ -58,24 +65,27 @@ export async function readQueues(disk: CheckedDisk): Promise<FoundQueues> {
     const { leased, lostLeases } = head.deleted ? NONE : await readLeased(disk, id)
     queues.push({ id, ...definition, head, leased, lostLeases, rebuilt: known === undefined })
   }
+  // One without either row is known by its entries.
+  for (const id of damaged) if (!definitions.has(id) && !heads.has(id)) heads.set(id, await rebuildHead(disk, id))
   const nameless = [...heads].filter(([id]) => !definitions.has(id)).map(([id, head]) => ({ id, head }))
   return { queues, nameless }
 }
 
-const NONE = { leased: [], lostLeases: [] }
+const STATE_KEY_BYTES = 11
+const NONE = { leased: [], lostLeases: 0 }
 
 async function readLeased(disk: CheckedDisk, id: number): Promise<Pick<FoundQueue, 'leased' | 'lostLeases'>> {
   const leased: OrderedEntry[] = []
-  const lostLeases: number[] = []
-  const onDamaged = ({ key, lt }: Damaged): void => {
-    if (lt === undefined) lostLeases.push(orderedIndexFields(key).seq)
+  let lostLeases = 0
+  const onDamaged = (): void => {
+    lostLeases++
   }
   for await (const { key, value } of disk.scan(classRows(id, LEASED, 0, 0), { onDamaged })) {
     const e = entryOf(key, value)
     if (e !== undefined) leased.push(e)
     else {
       disk.damage.note({ key })
-      onDamaged({ key })
+      onDamaged()
     }
   }
   return { leased, lostLeases }

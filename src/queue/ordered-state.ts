@@ -47,8 +47,8 @@ export interface Effects {
   del(key: Buffer): void
   /** A committed row; undefined, too, when it is damaged, which is counted. Blocks for one small read. Throws `store_failed`. */
   fetch(key: Buffer): Buffer | undefined
-  /** The row of an entry is damaged, of the one at `place` when that is above 0: keys of the queue are to be looked through. */
-  damaged(state: OrderedState, place: number): void
+  /** Rows of the queue are damaged or missing: its message keys are to be looked through. */
+  damaged(state: OrderedState): void
   /** One more, one fewer entry needs the message. */
   hold(seq: number): void
   drop(seq: number): void

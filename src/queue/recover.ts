@@ -64,6 +64,7 @@ export async function recoverQueues(r: Recovery): Promise<Recovered> {
   const entries = await readEntries(r, slots)
   if ([...slots.values()].some((slot) => slot.hasHole)) await readAgain(r, slots)
   for (const [id, slot] of slots) finish(r, id, slot)
+  if ([...slots.values()].some((slot) => slot.missing > 0)) await findOrphans(r.store)
   return { nextId: found.nextId, entries, redefined }
 }
 
@@ -114,21 +115,19 @@ async function readEntries({ store, log }: Recovery, slots: Map<number, Slot>): 
     last = reader.seq
     messages.skipTo(last)
   }
-  if (lost.rows > 0) await findOrphans(store, log, lost)
-  else sayMissing(store, log, last)
+  if (lost.rows === 0) sayMissing(store, log, last)
+  else {
+    sayLost(log, lost)
+    await findOrphans(store)
+  }
   return count
 }
 
 const ENTRY_KEY_BYTES = 7
 
 /** Message rows whose entry rows are lost: ordered queues may need what is in them, and space and sequences are taken. */
-async function findOrphans({ disk, messages }: Store, log: Log, lost: Lost): Promise<void> {
+async function findOrphans({ disk, messages }: Store): Promise<void> {
   const { extents } = messages
-  const { from, to } = lost
-  log.error(
-    { rows: lost.rows, from, to },
-    'entries of messages are damaged: the queues that miss messages are named, but for those whose newest these were',
-  )
   let last = 0
   for await (const { key } of disk.scan(keys.messageRows(messages.oldestExtent * EXTENT_SEQUENCES, U48_MAX), {
     keysOnly: true,
@@ -139,6 +138,13 @@ async function findOrphans({ disk, messages }: Store, log: Log, lost: Lost): Pro
   }
   // However many were in the last one: in another extent nothing of it is.
   messages.skipTo((extentOf(Math.max(last, messages.nextSeq)) + 1) * EXTENT_SEQUENCES - 1)
+}
+
+function sayLost(log: Log, { rows, from, to }: Lost): void {
+  log.error(
+    { rows, from, to },
+    'entries of messages are damaged: the queues that miss messages are named, but for those whose newest these were',
+  )
 }
 
 /** The last commit that stored messages gave their sequences; their rows must be there. */

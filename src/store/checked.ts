@@ -105,10 +105,10 @@ export class CheckedDisk implements Disk {
 
   /** The value that was put under `key`, or undefined when this is not it. Nothing is copied. */
   private valueOf(key: Buffer, stored: Buffer): Buffer | undefined {
-    if (key.length === schemaKey.length && key.equals(schemaKey)) return stored
+    if (isSchema(key)) return stored
     if (stored.length >= FRONT_BYTES) {
       const value = stored.subarray(FRONT_BYTES)
-      if (crc32(value, crc32(key)) === getU32(stored, 1)) return value
+      if (checksum(key, value) === getU32(stored, 1)) return value
     }
     return this.strict || stored[0] === MAGIC ? undefined : stored
   }
@@ -126,6 +126,32 @@ export class CheckedDisk implements Disk {
   }
 }
 
+/** The first byte tells nearly always, and without a call into C++. */
+function isSchema(key: Buffer): boolean {
+  return key[0] === schemaKey[0] && key.equals(schemaKey)
+}
+
+/** Below this a loop beats the call into C++ that `crc32` is. */
+const CHECKSUM_BY_LOOP_MAX = 48
+
+const TABLE = Int32Array.from({ length: 256 }, (_, n) => {
+  let c = n
+  for (let bit = 0; bit < 8; bit++) c = (c & 1) === 0 ? c >>> 1 : (c >>> 1) ^ 0xedb8_8320
+  return c
+})
+
+function checksum(key: Buffer, value: Buffer): number {
+  return part(value, part(key, 0))
+}
+
+/** `crc32` of zlib, gone on with from `before`. */
+function part(bytes: Buffer, before: number): number {
+  if (bytes.length > CHECKSUM_BY_LOOP_MAX) return crc32(bytes, before)
+  let c = ~before
+  for (let i = 0; i < bytes.length; i++) c = (c >>> 8) ^ TABLE[(c ^ bytes[i]) & 0xff]
+  return ~c >>> 0
+}
+
 /** The same operations, each value behind its front: in one buffer for all, as the engine copies them once more anyway. */
 function withFronts(ops: readonly Op[]): Op[] {
   let bytes = 0
@@ -134,7 +160,7 @@ function withFronts(ops: readonly Op[]): Op[] {
   const out: Op[] = []
   let at = 0
   for (const op of ops) {
-    if (op.type === 'del' || (op.key.length === schemaKey.length && op.key.equals(schemaKey))) {
+    if (op.type === 'del' || isSchema(op.key)) {
       out.push(op)
       continue
     }
@@ -142,7 +168,7 @@ function withFronts(ops: readonly Op[]): Op[] {
     const start = at
     at += FRONT_BYTES + value.length
     all[start] = MAGIC
-    putU32(all, start + 1, crc32(value, crc32(key)))
+    putU32(all, start + 1, checksum(key, value))
     all.set(value, start + FRONT_BYTES)
     out.push({ type: 'put', key, value: all.subarray(start, at) })
   }

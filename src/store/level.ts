@@ -102,26 +102,32 @@ export class LevelDisk implements Disk {
 
   /**
    * LevelDB goes on behind a block that it cannot read, and says so when it comes to the end, instead of the rows that it has read last: those are
-   * read again in smaller and smaller steps.
+   * read again, in smaller steps when none of a step come.
    */
   async *scan(range: KeyRange, options: ScanOptions = {}): AsyncIterable<Row> {
     let left = options.limit ?? Number.POSITIVE_INFINITY
     let { gte, lt } = range
-    for (let step = options.rowsAtOnce ?? SCAN_ROWS; ; step = Math.max(1, Math.floor(step / SCAN_STEP_SHRINKS))) {
+    let step = options.rowsAtOnce ?? SCAN_ROWS
+    let damaged = false
+    for (let ended = false; !ended; ) {
+      let any = false
       try {
         for await (const row of this.rows({ gte, lt }, { ...options, limit: left }, step)) {
           if (options.reverse === true) lt = row.key
           else gte = Buffer.concat([row.key, ZERO])
           left--
+          any = true
           yield row
         }
-        return
+        ended = true
       } catch (error) {
         if (!hasCode(error, 'store_damaged')) throw error
-        if (step === 1) break
+        damaged = true
+        ended = !any && step === 1
+        if (!any) step = Math.max(1, Math.floor(step / SCAN_STEP_SHRINKS))
       }
     }
-    options.onDamaged?.({ key: range.gte, lt: range.lt })
+    if (damaged) options.onDamaged?.({ key: range.gte, lt: range.lt })
   }
 
   private async *rows(range: KeyRange, options: ScanOptions, rowsAtOnce: number): AsyncIterable<Row> {

@@ -3,7 +3,7 @@
  *
  * Always true: it goes extent by extent over those that have rows, so that no read walks over what was deleted.
  */
-import { AqueductError } from '../core/errors.js'
+import { AqueductError, hasCode } from '../core/errors.js'
 import { EXTENT_SEQUENCES } from '../core/limits.js'
 import type { CheckedDisk } from './checked.js'
 import { type Extent, type Extents, extentOf } from './extents.js'
@@ -96,17 +96,33 @@ export class LogReader {
       bytes += value.length
       if (bytes >= READ_AHEAD_BYTES) break
     }
+    // LevelDB loses the rest of a damaged block in a scan, and finds some of it by key.
+    if (rows[0]?.at !== first) {
+      const value = await this.alone(first)
+      if (value !== undefined) rows.unshift({ at: first, value })
+    }
     const extent = this.extents.get(extentOf(seq))
     if (extent === undefined) return 'gone'
     // Rows that were being replaced may be the old or the new ones: only with a table that stood still are they surely its own.
     if (extent.tidying !== undefined || extent.version !== version) return 'changed'
-    if (rows.length === 0 || rows[0].at !== first) return 'damaged'
+    if (rows[0]?.at !== first) return 'damaged'
     // The row asked for goes in last: whatever else must make room for it.
     for (let i = rows.length - 1; i >= 0; i--) {
       const { at, value } = rows[i]
       if (this.extents.rowOf(at) === at && !this.cache.has(at)) this.cache.set(at, value)
     }
     return 'read'
+  }
+
+  /** One row by its key; undefined when it is not there or damaged. */
+  private async alone(first: number): Promise<Buffer | undefined> {
+    try {
+      const value = await this.disk.get(keys.messageRowKey(first))
+      return value !== undefined && wholeMessageRow(value) ? value : undefined
+    } catch (error) {
+      if (hasCode(error, 'store_damaged')) return undefined
+      throw error
+    }
   }
 
   /** Ids of the plain queues that took the message, as long as its row has them: what has left may be left out. */

@@ -44,6 +44,8 @@ export interface ClockedOptions {
   delayed?: Partial<DelayedLimits>
   /** An earlier broker's disk: what it committed is there. */
   after?: CutDisk
+  /** Instead: the disk itself. */
+  disk?: CutDisk
   clock?: ManualClock
   log?: Log
 }
@@ -69,7 +71,7 @@ export interface ClockedBroker {
 /** A broker on its listener whose time stands still until `clock.advance`. */
 export async function startClocked(o: ClockedOptions = {}): Promise<ClockedBroker> {
   const clock = o.clock ?? new ManualClock()
-  const disk = new CutDisk(o.after?.rows)
+  const disk = o.disk ?? new CutDisk(o.after?.rows)
   let queues: DurableQueues | undefined
   const probe: Plugin = {
     name: 'probe',
@@ -98,7 +100,7 @@ export async function startClocked(o: ClockedOptions = {}): Promise<ClockedBroke
   })
   const openOn = async (on: CutDisk): Promise<Store> => {
     const options = { path: '', durability: 'fsync', min_free_bytes: 0, max_bytes: 0 } as const
-    const opened = await openStore({ ...options, clock, log: silentLog, disk: on })
+    const opened = await openStore({ ...options, clock, log: o.log ?? silentLog, disk: on })
     await broker.open(opened)
     return opened
   }
