@@ -273,7 +273,7 @@ describe('the packed log', () => {
     }
     await disk.rows.write([{ type: 'del', key: commitRowKey(groups[2]) }], true)
     const said: string[] = []
-    const log: Log = { ...silentLog, warn: (_fields, text) => said.push(text) }
+    const log: Log = { ...silentLog, error: (_fields, text) => said.push(text) }
     const again = await openOn(new CutDisk(disk.rows), { log })
     expect(said).toEqual(['commits are missing from the store; what they held is lost'])
     expect(again.store.missingCommits).toBe(1)

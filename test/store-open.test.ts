@@ -40,7 +40,7 @@ describe('opening a folder', () => {
   test('is made with its parents, for its owner only', async () => {
     await start(path)
     expect((await stat(path)).mode & 0o777).toBe(0o700)
-    expect(await readdir(path)).toEqual(['level'])
+    expect((await readdir(path)).sort()).toEqual(['level', 'lock', 'mark'])
   })
 
   test('keeps what was committed', async () => {
@@ -109,7 +109,7 @@ describe('opening a folder', () => {
     await writeFile(join(path, 'level', manifest), 'rubbish')
     const error = await open(path).catch((e: unknown) => e)
     expect(error).toMatchObject({ code: 'store_damaged' })
-    expect(String(error)).toMatch(/Restore the folder from a copy/)
+    expect(String(error)).toMatch(/Restore .*data from a copy/)
   })
 
   test('a path that cannot be made is refused', async () => {

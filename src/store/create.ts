@@ -7,6 +7,8 @@ import { mkdir, mkdtemp, open, readdir, rename, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 
 const ASIDE = 'level.new-'
+/** Where the database's lock is asked for under another name (`hold.ts`). */
+export const LOCK_ASIDE = 'level.lock-'
 const CANNOT_SYNC_FOLDERS = new Set(['EINVAL', 'ENOTSUP', 'EPERM', 'EISDIR'])
 
 /** Makes `path` (mode 0700) with its parents, and sees to it that their names survive. */
@@ -44,7 +46,7 @@ export async function makeDatabase(path: string, build: (folder: string) => Prom
 /** Removes what a cut left half built. Call it with the database open: nobody else builds one then. */
 export async function clearLeftovers(path: string): Promise<void> {
   for (const name of await readdir(path)) {
-    if (name.startsWith(ASIDE)) await rm(join(path, name), { recursive: true, force: true })
+    if (name.startsWith(ASIDE) || name.startsWith(LOCK_ASIDE)) await rm(join(path, name), { recursive: true, force: true })
   }
 }
 
@@ -58,7 +60,7 @@ export async function syncFolder(folder: string): Promise<void> {
   }
 }
 
-async function syncFile(file: string): Promise<void> {
+export async function syncFile(file: string): Promise<void> {
   const handle = await open(file, 'r')
   try {
     await handle.sync()

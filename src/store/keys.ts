@@ -93,6 +93,16 @@ export function commitRows(from: number, to = U48_MAX): KeyRange {
   return { gte: u48(COMMIT, from), lt: u48(COMMIT, to) }
 }
 
+/** The commit number of a commit row's key, 0 for any other key. */
+export function commitNumberOf(key: Buffer): number {
+  return key.length === 7 && key[0] === COMMIT ? getU48(key, 1) : 0
+}
+
+/** A key as a person can look it up in the table above. */
+export function describeKey(key: Buffer): string {
+  return `${key.toString('latin1', 0, 1)} ${key.toString('hex', 1, 33)}`
+}
+
 /** The u48 behind the prefix of a message, entry or commit row: first sequence or commit number. */
 export function rowNumber(key: Buffer): number {
   return getU48(key, 1)

@@ -18,11 +18,15 @@ const NO_VALUE = Buffer.alloc(0)
 
 type Database = ClassicLevel<Buffer, Buffer>
 
-/** Opens (or makes) the database in `folder`, which exists. Rejects with `store_locked`, `store_damaged` or `store_failed`. */
-export async function openLevelDisk(folder: string): Promise<LevelDisk> {
+/**
+ * Opens the database in `folder`, which exists, and makes it only with `create`: LevelDB takes a CURRENT that it may not look at for one that is not
+ * there, and would make an empty database over what is. Rejects with `store_locked`, `store_damaged` or `store_failed`.
+ */
+export async function openLevelDisk(folder: string, create = true): Promise<LevelDisk> {
   const db = new Level<Buffer, Buffer>(folder, {
     keyEncoding: 'buffer',
     valueEncoding: 'buffer',
+    createIfMissing: create,
     // Fewer rotations and compactions of log rows that are deleted soon; 16 MiB gave nothing more and is memory at a start.
     writeBufferSize: 8 * 1024 * 1024,
     maxFileSize: 8 * 1024 * 1024,
@@ -71,6 +75,15 @@ export class LevelDisk implements Disk {
   }
 
   getSync(key: Buffer): Buffer | undefined {
+    try {
+      return this.db.getSync(key)
+    } catch (error) {
+      throw failed(`A read from ${this.folder} failed`, error)
+    }
+  }
+
+  /** The bytes under `key` as LevelDB has them. */
+  raw(key: Buffer): Buffer | undefined {
     try {
       return this.db.getSync(key)
     } catch (error) {

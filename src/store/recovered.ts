@@ -45,7 +45,7 @@ export async function recoverCommits(disk: Disk, log: Log): Promise<RecoveredLog
     const number = keys.rowNumber(key)
     if (number !== commit + 1) {
       missing += number - commit - 1
-      log.warn({ from: commit + 1, to: number - 1 }, 'commits are missing from the store; what they held is lost')
+      log.error({ from: commit + 1, to: number - 1 }, 'commits are missing from the store; what they held is lost')
     }
     commit = number
     const row = commitRow(value)
@@ -62,7 +62,7 @@ export async function recoverCommits(disk: Disk, log: Log): Promise<RecoveredLog
   }
   if (commit < checkpointCommit) {
     missing++
-    log.warn({ commit: checkpointCommit }, 'the commit of the last checkpoint is missing from the store')
+    log.error({ from: commit + 1, to: checkpointCommit }, 'the commit of the last checkpoint is missing from the store')
     commit = checkpointCommit
   }
   return { commit, checkpointCommit, nextSeq, oldestExtent, acks, missing }

@@ -4,20 +4,16 @@
  * States: open → failed (a commit failed: nothing is taken any more, `onFailed` was called) → closed; or open → closed. A failed store is
  * closed and opened anew; both may be done any number of times in one process.
  */
-import { realpath } from 'node:fs/promises'
-import { join } from 'node:path'
 import type { Clock } from '../core/clock.js'
-import { AqueductError } from '../core/errors.js'
+import type { AqueductError } from '../core/errors.js'
 import type { Log } from '../core/log.js'
-import { clearLeftovers, makeDatabase, makeFolder, syncFolder } from './create.js'
 import type { Disk, Durability } from './disk.js'
-import { checkFolder } from './folder.js'
+import type { Files } from './files.js'
 import { Journal } from './journal.js'
-import { openLevelDisk } from './level.js'
-import { lockFolder } from './lock.js'
 import { MessageLog } from './log.js'
 import { MemoryDisk } from './memory.js'
 import { migrate } from './migrate.js'
+import { openFolder } from './open-folder.js'
 import { recoverCommits } from './recovered.js'
 import { Space } from './space.js'
 
@@ -32,6 +28,9 @@ export interface StoreOptions {
   readonly log: Log
   /** Instead of a folder, for tests. */
   readonly disk?: Disk
+  /** How files are reached, and the name of this run of the kernel: for tests. */
+  readonly files?: Files
+  readonly boot?: string
 }
 
 export interface Store {
@@ -50,20 +49,24 @@ export interface Store {
   close(): Promise<void>
 }
 
-/** Opens the store. Rejects with `store_locked`, `store_version`, `store_damaged` or `store_failed`, and leaves nothing open then. */
+/** Opens the store. Rejects with `store_locked`, `store_version`, `store_damaged` or `store_failed`; nothing is open then, and no file has changed. */
 export async function openStore(o: StoreOptions): Promise<Store> {
-  const { disk, unlock } = o.disk !== undefined ? { disk: o.disk, unlock: () => {} } : await openDisk(o)
+  const folder = o.disk !== undefined || o.durability === 'memory' ? undefined : await openFolder(o)
+  const disk = folder?.disk ?? o.disk ?? new MemoryDisk()
   try {
     await migrate(disk, o.log)
     const recovered = await recoverCommits(disk, o.log)
+    await folder?.accept(recovered.commit)
     const journal = new Journal({ disk, sync: o.durability === 'fsync', clock: o.clock, log: o.log, committed: recovered.commit })
     const messages = new MessageLog({ disk, journal, clock: o.clock, log: o.log, recovered })
+    folder?.follow(journal)
     const space = new Space(disk, journal, o)
     await space.refresh()
-    return new OpenStore({ disk, journal, messages, space, missing: recovered.missing, clock: o.clock, unlock })
+    const close = (): Promise<void> => folder?.close() ?? disk.close()
+    return new OpenStore({ disk, journal, messages, space, missing: recovered.missing, clock: o.clock, close })
   } catch (error) {
-    await disk.close().catch(() => {})
-    unlock()
+    if (folder !== undefined) await folder.refuse()
+    else await disk.close().catch(() => {})
     throw error
   }
 }
@@ -75,7 +78,7 @@ class OpenStore implements Store {
   readonly missingCommits: number
   onFailed: ((error: AqueductError) => void) | null = null
   private readonly space: Space
-  private readonly unlock: () => void
+  private readonly closeDisk: () => Promise<void>
   private readonly ticking: { cancel(): void }
   private closing: Promise<void> | undefined
 
@@ -86,14 +89,14 @@ class OpenStore implements Store {
     space: Space
     missing: number
     clock: Clock
-    unlock: () => void
+    close: () => Promise<void>
   }) {
     this.journal = o.journal
     this.disk = o.disk
     this.messages = o.messages
     this.missingCommits = o.missing
     this.space = o.space
-    this.unlock = o.unlock
+    this.closeDisk = o.close
     this.journal.onFailed = (error) => this.onFailed?.(error)
     this.ticking = o.clock.every(1_000, () => {
       void this.space.refresh()
@@ -121,46 +124,6 @@ class OpenStore implements Store {
     checkpoint.finish()
     await this.journal.close()
     await checkpoint.quiet()
-    try {
-      await this.disk.close()
-    } finally {
-      this.unlock()
-    }
+    await this.closeDisk()
   }
-}
-
-async function openDisk(o: StoreOptions): Promise<{ disk: Disk; unlock: () => void }> {
-  if (o.durability === 'memory') return { disk: new MemoryDisk(), unlock: () => {} }
-  try {
-    await makeFolder(o.path)
-  } catch (error) {
-    throw cannotMake(error)
-  }
-  const path = await realpath(o.path)
-  const folder = join(path, 'level')
-  const unlock = lockFolder(folder, o.path)
-  try {
-    await makeDatabase(path, async (aside) => (await openLevelDisk(aside)).close()).catch((error) => {
-      throw error instanceof AqueductError ? error : cannotMake(error)
-    })
-    await checkFolder(path, folder)
-    const disk = await openLevelDisk(folder)
-    // LevelDB renames CURRENT at each open and leaves it at that.
-    try {
-      await syncFolder(folder)
-      await clearLeftovers(path)
-    } catch (error) {
-      await disk.close().catch(() => {})
-      throw new AqueductError('store_failed', `${folder} cannot be flushed to the disk`, { cause: error })
-    }
-    return { disk, unlock }
-  } catch (error) {
-    unlock()
-    throw error
-  }
-}
-
-function cannotMake(error: unknown): AqueductError {
-  const why = error instanceof Error ? error.message : String(error)
-  return new AqueductError('store_failed', `The folder of store.path could not be made: ${why}`, { cause: error })
 }

@@ -155,6 +155,8 @@ async function main(): Promise<boolean> {
   const began = Date.now()
   try {
     const preload = buildPreload('preload/files.c', work)
+    const boot = join(work, 'boot')
+    const afterCut = { LD_PRELOAD: buildPreload('preload/boot.c', work), BOOT_FILE: boot }
     for (let run = 0; run < runs; run++) {
       const live = join(work, `live-${run}`)
       mkdirSync(live)
@@ -185,7 +187,9 @@ async function main(): Promise<boolean> {
         const torn = random.chance(0.5)
         shadow.write(folder, torn ? random : undefined)
         if (o.flag('keep')) cpSync(folder, join(work, `cut-${done}`), { recursive: true })
-        const outcome = await playOn(target, folder, recorded.story, at)
+        // The kernel that kept the unflushed bytes is gone, and the broker can see that.
+        writeFileSync(boot, `00000000-0000-4000-8000-${String(done).padStart(12, '0')}\n`)
+        const outcome = await playOn(target, folder, recorded.story, at, afterCut)
         const moment = `${((at - recorded.loaded_ns) / 1e6).toFixed(0)} ms${torn ? ' torn' : ''}`
         if (outcome.verdict === undefined) {
           failed++

@@ -24,8 +24,14 @@ export interface Outcome {
   examples: string[]
 }
 
-/** Plays on after a cut at `at_ns`, with the broker on `dir`. */
-export async function playOn(target: Target, dir: string, story: Story, at_ns: number): Promise<Outcome> {
+/** Plays on after a cut at `at_ns`, with the broker on `dir`. `env`: of the machine that came up again. */
+export async function playOn(
+  target: Target,
+  dir: string,
+  story: Story,
+  at_ns: number,
+  env: Record<string, string>,
+): Promise<Outcome> {
   const world = new World()
   const flights = new Map<string, Map<number, InFlight>>(story.publishers.map((name) => [name, new Map()]))
   const sources = new Map(story.publishers.map((name) => [name, new Source(name, [0, 1, 1], 0)]))
@@ -66,7 +72,7 @@ export async function playOn(target: Target, dir: string, story: Story, at_ns: n
   let stderr = (): string => ''
   let kill = (): Promise<void> => Promise.resolve()
   try {
-    const broker = await target.start(dir)
+    const broker = await target.start(dir, { env })
     start_ms = broker.start_ms
     stderr = broker.stderr
     kill = broker.kill
