@@ -1,5 +1,5 @@
 /** The damage rig's own judgement: what it would miss, nobody would find. */
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, describe, expect, it } from 'vitest'
@@ -186,6 +186,7 @@ describe('the folder', () => {
     expect(filesOf(dir, 'log')).toEqual(['level/000003.log'])
     expect(filesOf(dir, 'table')).toEqual(['level/000005.ldb'])
     expect(filesOf(dir, 'own')).toEqual(['lock/CURRENT', 'mark'])
+    expect([...snapshot(dir).keys()]).not.toContain('lock/CURRENT')
   })
 
   it('sees every change, and only that', () => {
@@ -203,6 +204,22 @@ describe('the folder', () => {
       }
     }
     expect(damageFile(dir, 'level/LOCK', 'flip', new Seeded(1))).toBeUndefined()
+  })
+})
+
+describe('a folder whose open was killed', () => {
+  it('counts as it is put back by the next start', () => {
+    const dir = folder()
+    for (const name of ['level', 'level.before', 'level.gone']) mkdirSync(join(dir, name))
+    writeFileSync(join(dir, 'level.before/000003.log'), 'as it was')
+    writeFileSync(join(dir, 'level/000004.ldb'), 'half made')
+    writeFileSync(join(dir, 'level.gone/000001.log'), 'rubbish')
+    const before = snapshot(dir)
+    rmSync(join(dir, 'level'), { recursive: true })
+    renameSync(join(dir, 'level.before'), join(dir, 'level'))
+    expect(changes(before, snapshot(dir))).toEqual([])
+    writeFileSync(join(dir, 'level/000003.log'), 'as it was not')
+    expect(changes(before, snapshot(dir))).toEqual(['level/000003.log has changed'])
   })
 })
 

@@ -7,7 +7,7 @@ import { NotStarted, type Running, type StartOptions, type Target } from './targ
 
 const FOR_EVER = 2 ** 31 - 1
 /** Starts that may be refused in a row while calls fail; then the disk is made well for one that must succeed. */
-const STARTS_MAX = 60
+const STARTS_MAX = 10
 
 export class Faulty {
   refused = 0

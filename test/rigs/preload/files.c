@@ -140,8 +140,15 @@ static int failing(int on) {
     }                         \
   } while (0)
 
+/* Node closes its files by a system call that cannot be intercepted: what cannot be positioned is a socket that got the number since. */
+static uint64_t handle_of(int fd) {
+  if (fd < 0 || fd >= MAX_FD || !handles[fd]) return 0;
+  if (lseek(fd, 0, SEEK_CUR) < 0) handles[fd] = 0;
+  return handles[fd];
+}
+
 /* A call of a rule on an open file of ours, or on a name below the folder. */
-static int rule_of_fd(int fd, uint32_t call) { return fd >= 0 && fd < MAX_FD && handles[fd] ? ruled(control, call, paths[fd], NULL) : 0; }
+static int rule_of_fd(int fd, uint32_t call) { return control && handle_of(fd) ? ruled(control, call, paths[fd], NULL) : 0; }
 static const char *below(const char *mine) { return mine[root_len] == '/' ? mine + root_len + 1 : ""; }
 #define RULED(error)    \
   do {                  \
@@ -259,13 +266,6 @@ int __openat_2(int at, const char *path, int flags) { return do_open(at, path, f
 int __openat64_2(int at, const char *path, int flags) { return do_open(at, path, flags | O_LARGEFILE, 0); }
 int creat(const char *path, mode_t mode) { return do_open(AT_FDCWD, path, O_CREAT | O_WRONLY | O_TRUNC, mode); }
 int creat64(const char *path, mode_t mode) { return do_open(AT_FDCWD, path, O_CREAT | O_WRONLY | O_TRUNC, mode); }
-
-/* Node closes its files by a system call that cannot be intercepted: what cannot be positioned is a socket that got the number since. */
-static uint64_t handle_of(int fd) {
-  if (fd < 0 || fd >= MAX_FD || !handles[fd]) return 0;
-  if (lseek(fd, 0, SEEK_CUR) < 0) handles[fd] = 0;
-  return handles[fd];
-}
 
 int close(int fd) {
   if (fd == log_fd && fd >= 0) return 0;

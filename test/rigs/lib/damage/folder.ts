@@ -24,8 +24,11 @@ export type FileKind = (typeof KINDS)[number]
 /** LevelDB's diary, for people; nothing is read from it. */
 const DIARY = /^LOG(\.old)?$/
 
-/** A folder that only says who holds the data folder: as LOCK. */
-const HELD = /^lock\//
+/** Only says who holds the data folder: as LOCK. */
+const HELD = /^lock(\/|$)/
+/** What a start makes of an open that was killed: one of these is put back to `level`, and the rest is rubbish. */
+const KEPT = ['level.back/', 'level.before/']
+const RUBBISH = /^level\.(before\.new|gone|back|before)\//
 
 /** `path` below the data folder. LevelDB's files are in `level`. */
 export function kindOf(path: string): FileKind | undefined {
@@ -52,18 +55,18 @@ function allFiles(dir: string): string[] {
     .sort()
 }
 
-/** Name to content, LOCK and the diary aside. */
+/** Name to content, LOCK and the diary aside; where an open was killed, as the next start puts it back. */
 export function snapshot(dir: string): Map<string, string> {
   const found = new Map<string, string>()
-  for (const path of allFiles(dir)) {
-    const kind = kindOf(path)
-    if (kind === undefined || kind === 'lock' || HELD.test(path)) continue
-    found.set(
-      path,
-      createHash('sha1')
-        .update(readFileSync(join(dir, path)))
-        .digest('hex'),
-    )
+  const paths = allFiles(dir)
+  const kept = KEPT.find((prefix) => paths.some((path) => path.startsWith(prefix)))
+  for (const path of paths) {
+    const name = kept !== undefined && path.startsWith(kept) ? `level/${path.slice(kept.length)}` : path
+    if (kept !== undefined && name === path && path.startsWith('level/')) continue
+    const kind = kindOf(name)
+    if (kind === undefined || kind === 'lock' || HELD.test(name) || RUBBISH.test(name)) continue
+    const hash = createHash('sha1')
+    found.set(name, hash.update(readFileSync(join(dir, path))).digest('hex'))
   }
   return found
 }

@@ -30,7 +30,7 @@ export interface Report {
   stderr: string
 }
 
-const START_LIMIT_MS = 20_000
+const START_LIMIT_MS = 60_000
 /** A store that failed is opened again with back-off, 5 s at most apart. */
 const READY_LIMIT_MS = 12_000
 /** After everything was taken out. */
