@@ -56,7 +56,7 @@ export class RetainedReplay {
   }
 
   private send(to: Connection, kept: RetainedMessage, { qos: granted, extra }: Part): void {
-    if (kept.serial > this.serial) return
+    if (kept.serial > this.serial || to.state.routes.denies(kept.topic)) return
     const view = this.stored.retained.read(kept)
     if (view === undefined) return
     const qos = kept.qos < granted ? kept.qos : granted

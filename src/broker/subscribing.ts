@@ -3,8 +3,9 @@ import { Reason } from '../mqtt/constants.js'
 import { suback, unsuback } from '../mqtt/encode.js'
 import type { Frame } from '../mqtt/frame.js'
 import { readSubscribe, readUnsubscribe, type SubscribePacket, type SubscriptionRequest } from '../mqtt/subscribe.js'
-import { filterFault, sharedFilter } from '../topics/names.js'
+import { filterFault } from '../topics/names.js'
 import type { Connection } from './connection.js'
+import { isDeniedFilter } from './denied.js'
 import { type HookProperties, seenProperties } from './five/hook-properties.js'
 import { writeIdentifiers } from './five/identifiers.js'
 import { RetainedReplay } from './replay.js'
@@ -13,7 +14,6 @@ import { isServedOnly } from './spaces.js'
 import type { Stored } from './state.js'
 
 const FAILURE = 0x80
-const QUEUE = '$queue/'
 
 /** A filter as hooks see and may change it; null: refused. */
 export interface AskedSubscription {
@@ -146,20 +146,10 @@ function optionsOf(one: AskedSubscription, identifier: number | undefined): Subs
 /** Why a valid filter is refused, 0 when it is not: named by a setting, too deep, or of a reserved space that nothing here serves. */
 function refusalOf(c: Connection, filter: string): number {
   const { deny_subscribe, max_topic_levels } = c.state.settings
-  // Not by way of a group or a queue either.
-  if (deny_subscribe.includes(innerFilter(filter))) return Reason.unspecified_error
+  if (isDeniedFilter(deny_subscribe, filter)) return Reason.unspecified_error
   if (isServedOnly(filter) && c.state.spaces.of(filter)?.asks === undefined)
     return filter.startsWith('$share/') ? Reason.shared_subscriptions_not_supported : Reason.topic_filter_invalid
   return filterFault(filter, max_topic_levels) === undefined ? 0 : Reason.topic_filter_invalid
-}
-
-/** What a group shares, or what fills a queue; else the filter itself. */
-function innerFilter(filter: string): string {
-  if (filter.startsWith(QUEUE)) {
-    const slash = filter.indexOf('/', QUEUE.length)
-    return slash < 0 ? filter : filter.slice(slash + 1)
-  }
-  return sharedFilter(filter)?.filter ?? filter
 }
 
 export function handleUnsubscribe(c: Connection, buf: Buffer, frame: Frame): void {

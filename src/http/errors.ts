@@ -20,7 +20,6 @@ export type HttpCode =
   | 'unsupported_media_type'
   | 'headers_too_large'
   | 'not_ready'
-  | 'busy'
 
 const STATUS: Record<ErrorCode | HttpCode, number> = {
   bad_setting: 500,
@@ -42,6 +41,7 @@ const STATUS: Record<ErrorCode | HttpCode, number> = {
   bridge_not_found: 404,
   read_only: 409,
   limit_reached: 409,
+  busy: 503,
   topic_invalid: 400,
   filter_invalid: 400,
   malformed_packet: 400,
@@ -57,7 +57,6 @@ const STATUS: Record<ErrorCode | HttpCode, number> = {
   unsupported_media_type: 415,
   headers_too_large: 431,
   not_ready: 503,
-  busy: 503,
 }
 
 /** What a door throws for a refusal that is not a room's. `message` is a sentence for the caller. */

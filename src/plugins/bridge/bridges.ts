@@ -227,7 +227,8 @@ export class RuleBook implements Bridges {
     const before = this.active.get(name)
     const tally = this.tallies.get(name) ?? new Tally()
     this.tallies.set(name, tally)
-    const taker = new RuleTaker(compiled, tally, { targets, totals: this.totals, max_when_bytes: this.options.max_when_bytes })
+    const shared = { targets, totals: this.totals, max_when_bytes: this.options.max_when_bytes }
+    const taker = new RuleTaker(compiled, tally, shared, this.made.has(name))
     const active = { taker, source }
     this.active.set(name, active)
     this.api.addTaker(taker)
