@@ -80,7 +80,7 @@ export async function createBroker(o: BrokerOptions): Promise<Broker> {
     clock: new BrokerTime(o.clock ?? systemClock, log),
     random: o.random ?? systemRandom,
     log,
-    routes: new Routes(topics),
+    routes: new Routes(topics, settings.deny_subscribe),
   })
   const aedes = createAedes(state, new AedesPersistence(state), o.aedes ?? {}, o.attachStream)
   const { openMailboxes, opening, opened, closing, shared } = await setUp(o.plugins, aedes, state)

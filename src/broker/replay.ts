@@ -202,6 +202,7 @@ export class RetainedReplay {
 
   /** Sends the message if any filter of the walk matches it that was there before it. False when it must be tried again after an acknowledgement. */
   private offer(to: Connection, kept: RetainedMessage, walked: Batch, budget: Budget): boolean {
+    if (to.state.routes.denies(kept.topic)) return true
     budget.left -= collect(walked.filters, kept.topic, found) >>> 2
     let granted = -1
     const identifiers: number[] = []

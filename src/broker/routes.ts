@@ -4,6 +4,7 @@
  */
 import type { Topic, TopicTable } from '../topics/interned.js'
 import { Router } from '../topics/router.js'
+import { isDeniedTopic } from './denied.js'
 import { writeIdentifiers } from './five/identifiers.js'
 import { identifiersOf, Listener, mergeOptions, type Session, type Subscriber, type SubscriptionOptions } from './session.js'
 import { Taker } from './taker.js'
@@ -43,8 +44,17 @@ export class Routes {
   private readonly listeners = new Set<Listener>()
   private readonly takers = new Set<Taker>()
 
-  constructor(topics: TopicTable) {
+  /** Topics that no client gets by subscribing. */
+  private readonly denied: readonly string[]
+
+  constructor(topics: TopicTable, denied: readonly string[] = []) {
     this.topics = topics
+    this.denied = denied
+  }
+
+  /** True for a topic that goes to no subscriber, whatever matches it. */
+  denies(topic: string): boolean {
+    return isDeniedTopic(this.denied, topic)
   }
 
   private get version(): number {
@@ -109,10 +119,13 @@ export class Routes {
     const volatileOptions: SubscriptionOptions[] = []
     const listeners: Listener[] = []
     const takers: Taker[] = []
+    const denied = this.denies(topic.name)
     for (const match of this.router.match(topic.name)) {
       const subscriber = match.subscriber
       if (subscriber instanceof Listener) listeners.push(subscriber)
-      else if (subscriber instanceof Taker) takers.push(subscriber)
+      else if (subscriber instanceof Taker) {
+        if (!denied || !subscriber.ofSubscribers) takers.push(subscriber)
+      } else if (denied) continue
       else if (subscriber.durable) {
         sessions.push(subscriber)
         options.push(match.options)

@@ -18,6 +18,7 @@ import type { Journal } from '../store/journal.js'
 import * as keys from '../store/keys.js'
 import type { Store } from '../store/store.js'
 import type { Connection } from './connection.js'
+import { isDeniedFilter } from './denied.js'
 import { heldExpiry, momentIn, NEVER_S } from './expiry.js'
 import { Footprint, INBOUND_BYTES, inboundCost, sessionCost, subscriptionCost } from './footprint.js'
 import type { Mailboxes } from './ports.js'
@@ -431,6 +432,8 @@ export class Sessions {
       this.charge(session, subscriptionCost(filter))
     }
     session.filters.set(filter, options)
+    // From before the setting: kept, and gets nothing.
+    if (isDeniedFilter(this.settings.deny_subscribe, filter)) return
     const space = this.spaces.of(filter)
     if (space?.join !== undefined) space.join(session, filter, options)
     // One that nothing serves any more (the plugin that did is gone) is kept and gets nothing.

@@ -8,8 +8,9 @@ import { malformed } from '../mqtt/faults.js'
 import { Frame } from '../mqtt/frame.js'
 import type { Properties } from '../mqtt/properties.js'
 import { SubscribeReader, type SubscriptionRequest, UnsubscribeReader } from '../mqtt/subscribe.js'
-import { filterFault, sharedFilter } from '../topics/names.js'
+import { filterFault } from '../topics/names.js'
 import type { Connection } from './connection.js'
+import { isDeniedFilter } from './denied.js'
 import { type HookProperties, seenProperties } from './five/hook-properties.js'
 import { inTurns } from './in-turns.js'
 import { askFor, type ReplayRequest } from './replay.js'
@@ -18,7 +19,6 @@ import { isServedOnly } from './spaces.js'
 import type { Stored } from './state.js'
 
 const FAILURE = 0x80
-const QUEUE = '$queue/'
 
 /** A filter as hooks see and may change it; null: refused. */
 export interface AskedSubscription {
@@ -232,20 +232,10 @@ function brokenFilter(filter: string, version: number | null): string | undefine
 /** Why a valid filter is refused, 0 when it is not: named by a setting, too deep, or of a reserved space that nothing here serves. */
 function refusalOf(c: Connection, filter: string): number {
   const { deny_subscribe, max_topic_levels } = c.state.settings
-  // Not by way of a group or a queue either.
-  if (deny_subscribe.includes(innerFilter(filter))) return Reason.unspecified_error
+  if (isDeniedFilter(deny_subscribe, filter)) return Reason.unspecified_error
   if (isServedOnly(filter) && c.state.spaces.of(filter)?.asks === undefined)
     return filter.startsWith('$share/') ? Reason.shared_subscriptions_not_supported : Reason.topic_filter_invalid
   return filterFault(filter, max_topic_levels) === undefined ? 0 : Reason.topic_filter_invalid
-}
-
-/** What a group shares, or what fills a queue; else the filter itself. */
-function innerFilter(filter: string): string {
-  if (filter.startsWith(QUEUE)) {
-    const slash = filter.indexOf('/', QUEUE.length)
-    return slash < 0 ? filter : filter.slice(slash + 1)
-  }
-  return sharedFilter(filter)?.filter ?? filter
 }
 
 export function handleUnsubscribe(c: Connection, given: Buffer, at: Frame): void {

@@ -8,6 +8,11 @@ export abstract class Taker {
   /** A valid filter, without `$share/`. One taker has one; a second rule with the same filter is another taker. */
   readonly filter: string
 
+  /** It takes for those who subscribed, and not for the operator. */
+  get ofSubscribers(): boolean {
+    return false
+  }
+
   constructor(filter: string) {
     this.filter = filter
   }

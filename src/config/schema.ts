@@ -146,7 +146,7 @@ export const table = {
       listOf('MQTT topic filters', '#', isFilter),
       Object.freeze([] as string[]),
       '',
-      'Filters that nobody may subscribe to; the SUBACK answers each of them with a refusal.',
+      'Topics, as filters, that no client gets by subscribing. A filter that matches nothing else is refused in the SUBACK; a wider one gets the rest.',
     ),
     response_topics: row(
       textOrNone('a topic, such as answers/{client}', isTopic),

@@ -26,6 +26,7 @@ export type ErrorCode =
   | 'bridge_not_found'
   | 'read_only' // made by the settings, changed only there
   | 'limit_reached' // as many of these as a setting allows
+  | 'busy' // too much of this kind is under way: try again
   /* topics */
   | 'topic_invalid'
   | 'filter_invalid'

@@ -21,7 +21,6 @@ export type HttpCode =
   | 'headers_too_large'
   | 'expectation_failed'
   | 'not_ready'
-  | 'busy'
 
 const STATUS: Record<ErrorCode | HttpCode, number> = {
   bad_setting: 500,
@@ -43,6 +42,7 @@ const STATUS: Record<ErrorCode | HttpCode, number> = {
   bridge_not_found: 404,
   read_only: 409,
   limit_reached: 409,
+  busy: 503,
   topic_invalid: 400,
   filter_invalid: 400,
   malformed_packet: 400,
@@ -59,7 +59,6 @@ const STATUS: Record<ErrorCode | HttpCode, number> = {
   headers_too_large: 431,
   expectation_failed: 417,
   not_ready: 503,
-  busy: 503,
 }
 
 /** What a door throws for a refusal that is not a room's. `message` is a sentence for the caller. */

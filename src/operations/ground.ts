@@ -10,10 +10,16 @@ import type { Engine } from '../queue/engine.js'
 import type { OrderedQueue } from '../queue/ordered-queue.js'
 import type { OrderedQueues } from '../queue/ordered-queues.js'
 import type { Trace } from '../queue/trace.js'
+import { Turns } from './turns.js'
+
+const SEARCHES_AT_ONCE = 1
+const SEARCHES_WAITING_MAX = 64
 
 export class Ground {
   readonly broker: Broker
   private readonly queues: DurableQueues | undefined
+  /** Reads of much of the store, one at a time. */
+  readonly searches = new Turns(SEARCHES_AT_ONCE, SEARCHES_WAITING_MAX)
 
   constructor(broker: Broker) {
     this.broker = broker

@@ -51,38 +51,40 @@ export interface MessageTrace {
 export type TraceMessage = (id: string) => Promise<MessageTrace>
 
 export function tracer(ground: Ground): TraceMessage {
-  return async (id) => {
-    const seq = sequenceOf(id)
-    const { stored, engine, ordered, trace } = ground
-    const log = stored.store.messages
-    if (seq === undefined || seq === 0 || seq > log.committedSeq) throw notFound(id)
-    const message = await log.fetch(seq)
-    const queues: Holding[] = []
-    for (const queueId of new Set(await log.reader.queuesOf(seq))) {
-      const held = holdingOf(engine.queue(queueId) as PlainQueue | undefined, seq)
-      if (held !== undefined) queues.push(held)
-    }
-    const { entries, complete } = await ordered.find(seq, TRACE_ROWS_MAX)
-    for (const { queue, state, attempts, until } of entries) {
-      const { name, kind } = queue
-      queues.push({ queue: name, kind, state, attempts, until: ground.calendarOrNull(until), holder: null })
-    }
-    const left = ((await trace?.find(seq)) ?? []).map(({ queue, kind, why, at, attempts }) => ({
-      queue,
-      kind,
-      reason: why,
-      at: ground.calendar(at),
-      attempts,
-    }))
-    if (message === undefined && queues.length === 0 && left.length === 0) throw notFound(id)
-    return {
-      id,
-      topic: message === undefined ? null : topicOf(message),
-      accepted_at: message === undefined ? null : ground.calendar(message.acceptedAt),
-      queues,
-      left,
-      complete,
-    }
+  return (id) => ground.searches.run(() => find(ground, id))
+}
+
+async function find(ground: Ground, id: string): Promise<MessageTrace> {
+  const seq = sequenceOf(id)
+  const { stored, engine, ordered, trace } = ground
+  const log = stored.store.messages
+  if (seq === undefined || seq === 0 || seq > log.committedSeq) throw notFound(id)
+  const message = await log.fetch(seq)
+  const queues: Holding[] = []
+  for (const queueId of new Set(await log.reader.queuesOf(seq))) {
+    const held = holdingOf(engine.queue(queueId) as PlainQueue | undefined, seq)
+    if (held !== undefined) queues.push(held)
+  }
+  const { entries, complete } = await ordered.find(seq, TRACE_ROWS_MAX)
+  for (const { queue, state, attempts, until } of entries) {
+    const { name, kind } = queue
+    queues.push({ queue: name, kind, state, attempts, until: ground.calendarOrNull(until), holder: null })
+  }
+  const left = ((await trace?.find(seq)) ?? []).map(({ queue, kind, why, at, attempts }) => ({
+    queue,
+    kind,
+    reason: why,
+    at: ground.calendar(at),
+    attempts,
+  }))
+  if (message === undefined && queues.length === 0 && left.length === 0) throw notFound(id)
+  return {
+    id,
+    topic: message === undefined ? null : topicOf(message),
+    accepted_at: message === undefined ? null : ground.calendar(message.acceptedAt),
+    queues,
+    left,
+    complete,
   }
 }
 

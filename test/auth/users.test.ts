@@ -128,6 +128,17 @@ describe('a decoy', () => {
   })
 })
 
+describe('a decoy of a long name', () => {
+  it.each([512, 513, 1_018, 1_019, 4_000])('of %i bytes is like any other', (bytes) => {
+    const looks = { iterations: 4096, saltBytes: 16 }
+    const secret = Buffer.alloc(32, 7)
+    const made = decoy(secret, 'n'.repeat(bytes), looks)
+    expect(made.salt).toHaveLength(16)
+    expect(decoy(secret, 'n'.repeat(bytes), looks)).toEqual(made)
+    expect(decoy(secret, `${'n'.repeat(bytes - 1)}m`, looks).salt).not.toEqual(made.salt)
+  })
+})
+
 describe('a users file that changes', () => {
   let folder: string
   let path: string

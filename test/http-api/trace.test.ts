@@ -205,3 +205,30 @@ describe('departures', () => {
     expect([last?.length, first?.length]).toEqual([1, 0])
   })
 })
+
+describe('many questions at once', () => {
+  it('take turns, and what finds too many waiting is told to come again', async () => {
+    const { api, server } = await start(0)
+    const ordered = server.queues.ordered
+    if (ordered === undefined) throw new Error('no queues')
+    const find = ordered.find.bind(ordered)
+    let running = 0
+    let most = 0
+    ordered.find = async (...args) => {
+      most = Math.max(most, ++running)
+      try {
+        return await find(...args)
+      } finally {
+        running--
+      }
+    }
+    await leave(server, 'away', 't')
+    const { id } = (await api.call('POST', '/v1/publish', { topic: 't', qos: 1 })).body
+    const answers = await Promise.allSettled(Array.from({ length: 80 }, () => server.operations.trace(id)))
+    const refused = answers.filter((one) => one.status === 'rejected')
+    expect(refused.length).toBe(15)
+    for (const one of refused) expect(one.reason).toMatchObject({ code: 'busy' })
+    expect(most).toBe(1)
+    expect((await trace(api, id)).queues).toHaveLength(1)
+  })
+})

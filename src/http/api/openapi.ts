@@ -94,7 +94,15 @@ function answersOf(answers: Readonly<Record<number, Answer>>, schemas: Json): Js
 
 /** What any request can meet, beside what the route names. */
 function codesOf(route: Route): Code[] {
-  const codes: Code[] = ['bad_request', 'attribute_invalid', 'not_authorised', 'store_failed', 'internal', ...route.errors]
+  const codes: Code[] = [
+    'bad_request',
+    'attribute_invalid',
+    'not_authorised',
+    'store_failed',
+    'busy',
+    'internal',
+    ...route.errors,
+  ]
   if (route.body !== undefined) codes.push('body_too_large', 'request_timeout')
   if (route.body?.kind === 'json') codes.push('unsupported_media_type')
   return [...new Set(codes)]

@@ -3,8 +3,8 @@
  * so that small requests pass whatever large ones do; their number is bounded with the connections.
  */
 import type { ServerResponse } from 'node:http'
+import { AqueductError } from '../../core/errors.js'
 import type { Refusals } from '../../core/refusals.js'
-import { HttpError } from '../errors.js'
 
 /** Of each body, not counted. */
 export const FREE_BYTES = 64 * 1024
@@ -31,7 +31,10 @@ export class Receiving {
       return
     }
     this.refusals?.count('http.max_receiving_bytes')
-    throw new HttpError('busy', 'Other requests fill the memory that is there for bodies (http.max_receiving_bytes): try again.')
+    throw new AqueductError(
+      'busy',
+      'Other requests fill the memory that is there for bodies (http.max_receiving_bytes): try again.',
+    )
   }
 
   release(bytes: number): void {

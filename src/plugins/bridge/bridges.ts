@@ -242,7 +242,8 @@ export class RuleBook implements Bridges {
     const tally = this.tallies.get(name) ?? new Tally()
     this.tallies.set(name, tally)
     const { totals, seldom, options } = this
-    const taker = new RuleTaker(compiled, tally, { targets, totals, seldom, max_when_bytes: options.max_when_bytes })
+    const shared = { targets, totals, seldom, max_when_bytes: options.max_when_bytes }
+    const taker = new RuleTaker(compiled, tally, shared, this.made.has(name))
     const active = { taker, source }
     this.active.set(name, active)
     this.api.addTaker(taker)

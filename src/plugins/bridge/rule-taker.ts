@@ -41,17 +41,24 @@ export class RuleTaker extends Taker {
   readonly tally: Tally
   private readonly bridge: Bridge
   private readonly copy = new Copy()
+  private readonly bySubscription: boolean
   /** The queue of a rule that has only one, as last found. */
   private only: OrderedQueue | undefined
 
-  constructor(compiled: Compiled, tally: Tally, bridge: Bridge) {
+  /** `bySubscription`: a subscription made it, so that it gets no more than subscribers get. */
+  constructor(compiled: Compiled, tally: Tally, bridge: Bridge, bySubscription = false) {
     super(compiled.rule.filter)
+    this.bySubscription = bySubscription
     this.compiled = compiled
     this.tally = tally
     this.bridge = bridge
     const { priority, delay_s } = compiled.rule
     this.copy.priority = priority ?? PRIORITY_STANDARD
     this.copy.delay_ms = delay_s === undefined ? QUEUES_OWN : delay_s * 1000
+  }
+
+  override get ofSubscribers(): boolean {
+    return this.bySubscription
   }
 
   /** Only a rule that requires its copy can refuse a message: when the copy has no room. A name or key that does not fit refuses the copy alone. */

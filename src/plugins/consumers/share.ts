@@ -39,6 +39,10 @@ class GroupTaker extends Taker {
     this.distribution = isHash(distribution) ? distribution : null
   }
 
+  override get ofSubscribers(): boolean {
+    return true
+  }
+
   take(m: Inbound, held: boolean): boolean {
     if (m.qos === 0) {
       this.consumers.pass(m)
