@@ -1,5 +1,7 @@
 #!/usr/bin/env node
 /** The process: arguments, settings, the application, signals. One process, never a child. */
+import { argumentFault } from './cli/arguments.js'
+import { USAGE } from './cli/exit.js'
 import { type Actions, run } from './cli/program.js'
 import { processTerminal } from './cli/terminal.js'
 import type { Settings } from './config/schema.js'
@@ -76,7 +78,10 @@ const actions: Actions = {
   },
 }
 
-const code = await run(process.argv.slice(2), process.env, actions, processTerminal(process))
+const words = process.argv.slice(2)
+const fault = argumentFault(words)
+if (fault !== undefined) process.stderr.write(`aqueduct: ${fault}\n`)
+const code = fault === undefined ? await run(words, process.env, actions, processTerminal(process)) : USAGE
 // Not process.exit alone: text for a pipe may still be waiting in this process.
 process.exitCode = code
 process.stdout.write('', () => process.stderr.write('', () => process.exit(code)))

@@ -74,6 +74,20 @@ describe('a command', () => {
     expect(ran.err).toMatch(/^(aqueduct|error): /)
   })
 
+  it('refuses an argument that is no UTF-8, which would be stored as something else', async () => {
+    await app.queues.put('bytes')
+    for (const [argument, code] of [
+      ['a\\377', 2],
+      ['a\\357\\277\\275', 0],
+    ] as const) {
+      const script = `exec "$0" --import=tsx "$1" queue send bytes "$(printf '${argument}')" --url "$2"`
+      const child = spawn('sh', ['-c', script, process.execPath, main, `http://127.0.0.1:${app.httpPort}`], { stdio: 'ignore' })
+      expect(await new Promise((resolve) => child.once('close', resolve))).toBe(code)
+    }
+    // The second is what it says it is.
+    expect((await app.queues.peek('bytes')).map(({ body }) => body.toString())).toEqual(['a\ufffd'])
+  })
+
   it('that follows a queue ends in order at SIGINT: what it printed is acknowledged', async () => {
     await app.queues.put('followed')
     await app.queues.send('followed', [{ body: 'one' }, { body: 'two' }])
