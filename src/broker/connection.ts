@@ -22,7 +22,7 @@ import { type Authentication, abandonAuth } from './authenticating.js'
 import { type ClientPacket, clientPublish, clientSubscribe, clientUnsubscribe } from './client-api.js'
 import { handlePacket } from './dispatch.js'
 import { sendCopy5, sendInbound5 } from './five/copies.js'
-import { farewell } from './five/farewell.js'
+import { farewell, shutdownReason } from './five/farewell.js'
 import type { Peer } from './five/peer.js'
 import { Input, RESTS, STALLED, WAITS } from './input.js'
 import type { Inbound } from './message.js'
@@ -33,7 +33,7 @@ import type { Session } from './session.js'
 import type { BrokerState, Stored } from './state.js'
 import type { Transport, TransportHandler } from './transport.js'
 import type { Will } from './wills.js'
-import { writePublish, writePublishQos0 } from './writing.js'
+import { firstByte, writePublish, writePublishQos0 } from './writing.js'
 
 export type Phase = 'waiting' | 'connecting' | 'connected' | 'closed'
 
@@ -369,7 +369,7 @@ export class Connection extends EventEmitter implements TransportHandler, Delive
   /** One copy at QoS 0; dropped and counted when the socket is too slow. */
   sendQos0(m: Inbound, retain: boolean, extra: Buffer | undefined): void {
     if (this.phase !== 'connected') return
-    if (this.replay !== null && this.keepsBehind(m, retain, extra)) return
+    if (this.replay?.keepsQos0(m, retain, extra) === true) return
     if (!this.writable) {
       this.state.stats.droppedQos0++
       return
@@ -386,13 +386,6 @@ export class Connection extends EventEmitter implements TransportHandler, Delive
     else if (!sendInbound5(this, this.peer, m, retain, extra)) return
     this.state.stats.sent[0]++
     this.wrote()
-  }
-
-  /** True when a copy at QoS 0 waits behind retained messages, or a hook keeps it from the client. */
-  private keepsBehind(m: Inbound, retain: boolean, extra: Buffer | undefined): boolean {
-    const allowed = this.state.hooks.gatesForward ? this.state.hooks.forward(this, m, 0, retain) : m
-    if (allowed === null) return true
-    return this.replay?.keeps(m, allowed, retain ? FLAG_RETAIN : 0, false, extra) === true
   }
 
   /** A retained copy at QoS 0 from a view with room for an identifier. */
@@ -541,14 +534,4 @@ export class Connection extends EventEmitter implements TransportHandler, Delive
     this.session?.mailboxIfAny?.discard()
     if (done !== undefined) setImmediate(done)
   }
-}
-
-/** Shutting down, or gone for good to another server. */
-function shutdownReason({ settings }: BrokerState): number {
-  return settings.server_reference === '' ? Reason.server_shutting_down : Reason.server_moved
-}
-
-/** First byte of a PUBLISH; `flags` as in `ports.ts`. */
-function firstByte(flags: number, dup: boolean): number {
-  return 0x30 | (dup ? 8 : 0) | ((flags & FLAG_QOS) << 1) | ((flags & FLAG_RETAIN) !== 0 ? 1 : 0)
 }

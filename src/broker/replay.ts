@@ -152,6 +152,13 @@ export class RetainedReplay {
     return true
   }
 
+  /** The same for a copy at QoS 0; also true when a hook keeps it from the client. */
+  keepsQos0(m: Inbound, retain: boolean, extra: Buffer | undefined): boolean {
+    const { hooks } = this.to.state
+    const allowed = hooks.gatesForward ? hooks.forward(this.to, m, 0, retain) : m
+    return allowed === null || this.keeps(m, allowed, retain ? FLAG_RETAIN : 0, false, extra)
+  }
+
   private awaits(topic: string): boolean {
     if (this.walked?.matches(topic) === true || this.next?.matches(topic) === true) return true
     return this.coming.some((request) => request.matches(topic))

@@ -21,12 +21,17 @@ export function writeHeader(out: Buffer, at: number, first: number, bodyBytes: n
   return at
 }
 
+/** First byte of a PUBLISH; `flags` as in `ports.ts`. */
+export function firstByte(flags: number, dup: boolean): number {
+  return 0x30 | (dup ? 8 : 0) | ((flags & FLAG_QOS) << 1) | ((flags & FLAG_RETAIN) !== 0 ? 1 : 0)
+}
+
 /**
  * A stored or waiting message. `flags` as in `ports.ts`; at QoS 0 the room for the packet identifier is left out.
  */
 export function writePublish(output: Output, m: MessageView, flags: number, packetId: number, dup: boolean): void {
   const qos = flags & FLAG_QOS
-  const first = 0x30 | (dup ? 8 : 0) | (qos << 1) | ((flags & FLAG_RETAIN) !== 0 ? 1 : 0)
+  const first = firstByte(flags, dup)
   if (qos === 0) {
     writeWithoutRoom(output, m, first, ROOM_BYTES)
     return

@@ -78,7 +78,7 @@ test('the merge is asked once for each subscriber, with all of its options', () 
 
 test('publishing to ever new topics that thousands of filters match gives others their turn', async () => {
   const client = await MqttClient.connect(b.port, { client_id: 'many', protocol: 5 })
-  const filters = mixtures(2 << LEVELS)
+  const filters = mixtures(1_024)
   for (let at = 0; at < filters.length; at += 512) {
     const some = filters.slice(at, at + 512).map((filter): [string, QoS] => [filter, 0])
     client.send(packet.subscribe(1, some, { subscriptionIdentifiers: [1 + at] }))
@@ -91,7 +91,7 @@ test('publishing to ever new topics that thousands of filters match gives others
   t.give(packet.connect({ client_id: 'ever-new' }))
   await turns(2)
   const before = state.stats.received[0] as number
-  const segment = Buffer.concat(Array.from({ length: 1_000 }, (_, n) => packet.publish(topicOf(1 + n), '')))
+  const segment = Buffer.concat(Array.from({ length: 300 }, (_, n) => packet.publish(topicOf(1 + n), '')))
   t.give(segment)
   const first = (state.stats.received[0] as number) - before
   expect(first).toBeGreaterThan(0)
@@ -100,22 +100,22 @@ test('publishing to ever new topics that thousands of filters match gives others
   // Others in between, all of it in the end.
   await publisher.ping()
   for (let n = 0; n < 5_000 && t.paused; n++) await turns(1)
-  expect((state.stats.received[0] as number) - before).toBe(1_000)
-  // 2,048 identifiers: 32 copies, each with its bytes, a buffer and its options.
-  expect((topics.heldBytes - held) / 1_000).toBeGreaterThan(32 * 400)
+  expect((state.stats.received[0] as number) - before).toBe(300)
+  // 1,024 identifiers: 16 copies, each with its bytes, a buffer and its options.
+  expect((topics.heldBytes - held) / 300).toBeGreaterThan(16 * 400)
   await client.disconnect()
   t.connection.close()
 })
 
 test('what hangs on topics is forgotten at its bound', () => {
-  const bytes_max = 2 * 1024 * 1024
+  const bytes_max = 1024 * 1024
   const topics = new TopicTable({ topics_max: 100_000, levels_max: 200, bytes_max, isUtf8: () => true })
   const routes = new Routes(topics)
   const session = { durable: false } as never
-  for (const [n, filter] of mixtures(2 << LEVELS).entries())
+  for (const [n, filter] of mixtures(1_024).entries())
     routes.subscribe(session, filter, { qos: 0, noLocal: false, retainAsPublished: false, identifier: n + 1 })
   let most = 0
-  for (let n = 0; n < 400; n++) {
+  for (let n = 0; n < 250; n++) {
     routes.of(topics.internName(topicOf(n)) as Topic)
     most = Math.max(most, topics.heldBytes)
   }

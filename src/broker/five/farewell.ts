@@ -4,6 +4,7 @@ import { connack, disconnect } from '../../mqtt/encode.js'
 import type { Properties } from '../../mqtt/properties.js'
 import { connackReason, disconnectReason } from '../../mqtt/reasons.js'
 import type { Connection } from '../connection.js'
+import type { BrokerState } from '../state.js'
 
 /** Undefined for a client of an earlier version, which closes without a word. */
 export function farewell(c: Connection, reason: number, text: string): Buffer | undefined {
@@ -37,4 +38,9 @@ const REASONS: Readonly<Record<number, number>> = {
   3: Reason.server_unavailable,
   4: Reason.bad_user_name_or_password,
   5: Reason.not_authorised,
+}
+
+/** Shutting down, or gone for good to another server. */
+export function shutdownReason({ settings }: BrokerState): number {
+  return settings.server_reference === '' ? Reason.server_shutting_down : Reason.server_moved
 }
