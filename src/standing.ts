@@ -26,6 +26,8 @@ export class Standing {
   private state: 'closed' | 'open' | 'failed' = 'closed'
   private reason = 'starting'
   private reopening: Promise<void> | undefined
+  /** Of stores that failed since. */
+  private damaged: ReadonlyMap<string, number> = new Map()
   private readonly broker: Broker
   private readonly options: StoreOptions
   private readonly log: Log
@@ -44,6 +46,13 @@ export class Standing {
   /** Bytes that the file system of the store has left, as last looked at. */
   get freeBytes(): number {
     return this.store?.freeBytes ?? 0
+  }
+
+  /** Rows found damaged since the process started, by kind. */
+  get damagedRows(): ReadonlyMap<string, number> {
+    const all = new Map(this.damaged)
+    for (const [kind, n] of this.store?.damage.byKind ?? []) all.set(kind, (all.get(kind) ?? 0) + n)
+    return all
   }
 
   readiness(): Readiness {
@@ -108,6 +117,7 @@ export class Standing {
   }
 
   private async reopen(failed: Store): Promise<void> {
+    this.damaged = this.damagedRows
     this.store = undefined
     await failed.close().catch(() => {})
     let wait_ms = REOPEN_FIRST_MS

@@ -5,12 +5,20 @@ import { openLevelDisk } from '../src/store/level.js'
 import { MemoryDisk } from '../src/store/memory.js'
 import { diskContract } from './contract/disk.js'
 import { CutDisk } from './support/cut-disk.js'
+import { checked } from './support/store.js'
 
 diskContract('memory', async () => ({ disk: new MemoryDisk(), remove: async () => {} }))
 
 diskContract('LevelDB', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'aqueduct-disk-'))
   return { disk: await openLevelDisk(folder), remove: () => rm(folder, { recursive: true }) }
+})
+
+diskContract('checksums in memory', async () => ({ disk: checked(new MemoryDisk()), remove: async () => {} }))
+
+diskContract('checksums on LevelDB', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'aqueduct-disk-'))
+  return { disk: checked(await openLevelDisk(folder)), remove: () => rm(folder, { recursive: true }) }
 })
 
 diskContract('the cut disk of the tests', async () => {

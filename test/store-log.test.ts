@@ -80,7 +80,7 @@ describe('the packed log', () => {
     expect((await rowsOf(disk, 'M')).length).toBe(1)
     expect((await rowsOf(disk, 'E')).length).toBe(1)
     expect((await rowsOf(disk, 'A')).length).toBe(1)
-    expect((await rowsOf(disk, 'H')).length).toBe(1)
+    expect((await rowsOf(disk, 'H')).length).toBe(2)
     await close(o)
     const again = await openOn(new CutDisk(disk.rows))
     expect(make(again.engine, 'a').counts().ready).toBe(0)
@@ -275,7 +275,9 @@ describe('the packed log', () => {
     const said: string[] = []
     const log: Log = { ...silentLog, error: (_fields, text) => said.push(text) }
     const again = await openOn(new CutDisk(disk.rows), { log })
-    expect(said).toEqual(['commits are missing from the store; what they held is lost'])
+    expect(said).toEqual([
+      'commits are missing from the store; what they held is lost, and messages that they acknowledged may be delivered again',
+    ])
     expect(again.store.missingCommits).toBe(1)
     expect(make(again.engine, 'a').counts().ready).toBe(5)
     await close(again)

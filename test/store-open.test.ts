@@ -154,7 +154,7 @@ describe('the schema version', () => {
   test('an empty store gets the newest', async () => {
     const disk = new MemoryDisk()
     await migrate(disk, log)
-    expect(await at(disk)).toBe(1)
+    expect(await at(disk)).toBe(2)
   })
 
   test('an older one is brought up step by step, and a step that was cut is run again', async () => {
@@ -172,19 +172,19 @@ describe('the schema version', () => {
         if (cut) throw new Error('power')
       },
     ]
-    await expect(migrate(disk, log, steps)).rejects.toThrow('power')
+    await expect(migrate(disk, log, { steps })).rejects.toThrow('power')
     expect(await at(disk)).toBe(2)
     cut = false
-    await migrate(disk, log, steps)
+    await migrate(disk, log, { steps })
     expect(ran).toEqual([1, 2, 2])
     expect(await at(disk)).toBe(3)
-    await migrate(disk, log, steps)
+    await migrate(disk, log, { steps })
     expect(ran.length).toBe(3)
   })
 
   test('a newer one is refused', async () => {
     const disk = new MemoryDisk()
-    await disk.write([{ type: 'put', key: metaKey('schema'), value: version(2) }], true)
+    await disk.write([{ type: 'put', key: metaKey('schema'), value: version(99) }], true)
     await expect(migrate(disk, log)).rejects.toMatchObject({ code: 'store_version' })
   })
 

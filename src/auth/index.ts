@@ -4,6 +4,7 @@
  */
 import type { AuthExchange, AuthMethod, AuthStep } from '../broker/auth-method.js'
 import type { BrokerApi, Plugin } from '../broker/plugin.js'
+import { hasCode } from '../core/errors.js'
 import type { Random } from '../core/random.js'
 import { metaKey } from '../store/keys.js'
 import type { Store } from '../store/store.js'
@@ -71,7 +72,11 @@ async function sourceOf({ file, credentialOf }: ScramOptions, api: BrokerApi): P
 
 /** The secret behind made-up salts: the same after a restart, or a name would be told to be none by its salt. */
 async function storedSecret(store: Store, random: Random): Promise<Buffer> {
-  const row = await store.disk.get(decoysKey)
+  // A damaged one is made anew: names that are none get other salts than before.
+  const row = await store.disk.get(decoysKey).catch((error: unknown) => {
+    if (hasCode(error, 'store_damaged')) return undefined
+    throw error
+  })
   if (row?.[0] === SECRET_VERSION && row.length === 1 + DECOY_SECRET_BYTES) return row.subarray(1)
   const secret = random.bytes(DECOY_SECRET_BYTES)
   store.journal.put(decoysKey, Buffer.concat([Buffer.of(SECRET_VERSION), secret]))

@@ -172,8 +172,8 @@ async function openOn(
   for (const fn of opening) await fn(store, mailboxes)
   const { routes, spaces, clock, settings, stats } = state
   const { journal, disk } = store
-  const retained = new RetainedMessages({ journal, disk, clock, stats })
-  const sessions = new Sessions({ journal, mailboxes, routes, spaces, clock, settings, stats })
+  const retained = new RetainedMessages({ journal, disk, clock, stats, log: state.log })
+  const sessions = new Sessions({ journal, mailboxes, routes, spaces, clock, settings, stats, log: state.log })
   const wills = new Wills(state, store, sessions)
   sessions.watcher = wills
   await retained.load()

@@ -18,7 +18,7 @@ import { reasonOf } from './five/farewell.js'
 import { Peer } from './five/peer.js'
 import { welcome5 } from './five/welcome.js'
 import { will5 } from './five/will.js'
-import type { Session } from './session.js'
+import type { OpenedSession } from './sessions.js'
 import type { BrokerState, Stored } from './state.js'
 
 /** What two bytes can say. */
@@ -110,7 +110,7 @@ function accept(c: Connection, packet: ConnectPacket): void {
   takeOver(c, stored, clientId)
   const { clean, version } = packet
   const request = { clientId, clean, expiry_s: expiryOf(packet, state), version }
-  const { session, present, stored: changed } = stored.sessions.open(c, request)
+  const { session, present, resumed, stored: changed } = stored.sessions.open(c, request)
   c.session = session
   if (packet.will !== undefined) {
     const { topic, payload, qos, retain, properties } = packet.will
@@ -118,8 +118,8 @@ function accept(c: Connection, packet: ConnectPacket): void {
     c.lastWill = stored.wills.add({ clientId, topic, payload, qos, retain, ...more })
     c.will = c.lastWill
   }
-  if (present && state.hooks.gatesSubscribe) {
-    authoriseAgain(c, stored, session, packet)
+  if (resumed && state.hooks.gatesSubscribe) {
+    authoriseAgain(c, stored, { session, present }, packet)
     return
   }
   if (!changed && c.lastWill === null) welcome(c, present, packet)
@@ -142,7 +142,12 @@ function welcomeWhenStored(c: Connection, stored: Stored, present: boolean, pack
 }
 
 /** As in Aedes, a program decides anew about what a stored session is subscribed to: what it refuses now is gone. */
-function authoriseAgain(c: Connection, stored: Stored, session: Session, packet: ConnectPacket): void {
+function authoriseAgain(
+  c: Connection,
+  stored: Stored,
+  { session, present }: Pick<OpenedSession, 'session' | 'present'>,
+  packet: ConnectPacket,
+): void {
   // Before it is asked: the hook may change what it is given.
   const filters = [...(session.filters?.keys() ?? [])]
   const asked = [...(session.filters ?? [])].map(([topic, { qos }]) => ({ topic, qos }))
@@ -156,7 +161,7 @@ function authoriseAgain(c: Connection, stored: Stored, session: Session, packet:
     allowed.forEach((one, i) => {
       if (one === null) stored.sessions.unsubscribe(session, filters[i])
     })
-    welcomeWhenStored(c, stored, true, packet)
+    welcomeWhenStored(c, stored, present, packet)
   })
 }
 

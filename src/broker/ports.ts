@@ -118,6 +118,8 @@ export interface Mailboxes {
    * is not there (the store is damaged).
    */
   restore(clientId: string, id: number, maybeSent: number): Mailbox | undefined
+  /** Queues of sessions that were found at the start and not restored: of sessions whose own row is damaged. */
+  unclaimedQueues(): readonly { readonly clientId: string; readonly id: number }[]
   /** The session is over: everything in it goes. */
   remove(mailbox: Mailbox): void
   /** Opens a message; see `Admission` of the queue room: nothing is copied before the first `append`. */

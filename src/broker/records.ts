@@ -57,7 +57,8 @@ export function writeSubscriptionRecord(o: SubscriptionOptions): Buffer {
 
 export function readSubscriptionRecord(b: Buffer): SubscriptionOptions {
   const bits = b[1]
-  if (b.length < 2 || b[0] !== SUBSCRIPTION_VERSION || bits === undefined || (bits & 3) === 3) throw damaged('subscription')
+  const whole = b.length === 2 || b.length === 6
+  if (!whole || b[0] !== SUBSCRIPTION_VERSION || bits === undefined || (bits & 3) === 3) throw damaged('subscription')
   const options = { qos: (bits & 3) as 0 | 1 | 2, noLocal: (bits & 4) !== 0, retainAsPublished: (bits & 8) !== 0 }
   if (bits < 16 && b.length < 6) return options
   return { ...options, retainHandling: (bits >>> 4) & 3, ...(b.length < 6 ? {} : { identifier: b.readUInt32BE(2) }) }
@@ -102,6 +103,7 @@ export function readMessageRecord(b: Buffer): MessageRecord {
   const fieldsAt = 18 + propertyBytes
   if (fieldsAt + 4 > b.length) throw damaged('message')
   const hasFields = (bits & 8) !== 0
+  if (propertyBytes > b.length) throw damaged('message')
   const bodyStart = hasFields ? fieldsAt + 2 + b.readUInt16BE(fieldsAt) : fieldsAt
   if (bodyStart + 4 > b.length) throw damaged('message')
   const payloadStart = bodyStart + 4 + b.readUInt16BE(bodyStart)

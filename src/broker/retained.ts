@@ -8,15 +8,17 @@
  * - one that has expired is nobody's any more from that moment on; the sweep takes it away some time later.
  */
 import type { Clock } from '../core/clock.js'
+import { AqueductError, hasCode } from '../core/errors.js'
 import { RETAINED_CACHE_BYTES_MAX } from '../core/limits.js'
+import type { Log } from '../core/log.js'
 import { type Moment, Moments } from '../core/moments.js'
-import type { Disk } from '../store/disk.js'
+import type { CheckedDisk } from '../store/checked.js'
 import type { Journal } from '../store/journal.js'
 import { retainedKey, retained as retainedRows, textOf } from '../store/keys.js'
 import { type MessageView, messageBytes } from '../store/message.js'
 import { TopicTree } from '../topics/tree.js'
 import { copyOf, type Inbound } from './message.js'
-import { readMessageRecord, writeMessageRecord } from './records.js'
+import { type MessageRecord, readMessageRecord, writeMessageRecord } from './records.js'
 import type { BrokerStats } from './stats.js'
 
 /** Expired ones that are taken away in one turn. */
@@ -47,9 +49,10 @@ export class RetainedMessage implements Moment {
 
 export interface RetainedOptions {
   readonly journal: Journal
-  readonly disk: Disk
+  readonly disk: CheckedDisk
   readonly clock: Clock
   readonly stats: BrokerStats
+  readonly log: Log
 }
 
 export class RetainedMessages {
@@ -57,9 +60,10 @@ export class RetainedMessages {
   /** Those that expire. */
   private readonly ends = new Moments<RetainedMessage>()
   private readonly journal: Journal
-  private readonly disk: Disk
+  private readonly disk: CheckedDisk
   private readonly clock: Clock
   private readonly stats: BrokerStats
+  private readonly log: Log
   private cachedBytes = 0
   /** In the order in which they came into memory; the front leaves first. */
   private cached: RetainedMessage[] = []
@@ -71,6 +75,7 @@ export class RetainedMessages {
     this.disk = o.disk
     this.clock = o.clock
     this.stats = o.stats
+    this.log = o.log
   }
 
   get size(): number {
@@ -80,8 +85,9 @@ export class RetainedMessages {
   /** Reads all of them from the store; payloads only while they fit. */
   async load(): Promise<void> {
     for await (const row of this.disk.scan(retainedRows)) {
-      const record = readMessageRecord(row.value)
       const topic = textOf(row.key).toString()
+      const record = this.parse(topic, row.value)
+      if (record === undefined) continue
       const fits = this.cachedBytes + row.value.length <= RETAINED_CACHE_BYTES_MAX
       const { expiresAt } = record.view
       const kept = new RetainedMessage(topic, record.qos, 0, 0, expiresAt, fits ? record.view : null)
@@ -149,8 +155,39 @@ export class RetainedMessages {
     if (kept.dueAt !== 0 && kept.dueAt <= this.clock.now()) return undefined
     if (kept.view !== null) return kept.view
     if (this.tree.get(kept.topic) !== kept) return undefined
-    const value = this.disk.getSync(retainedKey(kept.topic))
-    return value === undefined ? undefined : readMessageRecord(value).view
+    const { topic } = kept
+    let value: Buffer | undefined
+    try {
+      value = this.disk.getSync(retainedKey(topic))
+    } catch (error) {
+      if (!(error instanceof AqueductError)) throw error
+      if (error.code !== 'store_damaged') {
+        this.log.error({ err: error, topic }, 'a retained message cannot be read now; a subscriber did not get it')
+        return undefined
+      }
+    }
+    const view = value === undefined ? undefined : this.parse(topic, value)?.view
+    if (view === undefined) this.lose(kept)
+    return view
+  }
+
+  /** Undefined, and counted, when the record is none. */
+  private parse(topic: string, value: Buffer): MessageRecord | undefined {
+    try {
+      return readMessageRecord(value)
+    } catch (error) {
+      if (!hasCode(error, 'store_damaged')) throw error
+      this.disk.damage.note({ key: retainedKey(topic) })
+      return undefined
+    }
+  }
+
+  /** Its row is damaged or gone: the topic has none any more. The row stays for whoever looks into it, until the next message of the topic. */
+  private lose(kept: RetainedMessage): void {
+    this.log.error({ topic: kept.topic }, 'a retained message is damaged on the disk: its topic has none any more')
+    this.forget(kept)
+    this.tree.delete(kept.topic)
+    this.serial++
   }
 
   private remember(kept: RetainedMessage): void {

@@ -66,6 +66,8 @@ export class Session implements Moment {
   version = 4
   /** Messages that may have been sent and are not acknowledged: the window while connected, the exact number afterwards. */
   maybeSent = 0
+  /** A part of it is damaged: what is there is served, but the client hears that no session was present and subscribes again. */
+  incomplete = false
 
   private box: Mailbox | null
   private readonly makeBox: (clientId: string) => Mailbox

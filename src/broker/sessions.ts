@@ -8,7 +8,11 @@
  * - all that ends with a session leaves in one commit group, and its waiting will goes out in the same (`SessionWatcher`).
  */
 import type { Clock } from '../core/clock.js'
+import { hasCode } from '../core/errors.js'
+import { PACKET_ID_MAX } from '../core/limits.js'
+import type { Log } from '../core/log.js'
 import { Moments } from '../core/moments.js'
+import type { Damaged } from '../store/disk.js'
 import type { Journal } from '../store/journal.js'
 import * as keys from '../store/keys.js'
 import type { Store } from '../store/store.js'
@@ -24,11 +28,17 @@ import type { BrokerStats } from './stats.js'
 
 /** Sessions that end in one turn (a few milliseconds), and in one commit at a start. */
 const ENDS_PER_TURN = 250
+/** Sessions that are named one by one when rows of theirs are damaged. */
+const SESSIONS_SAID_MAX = 64
+/** Where the session's number ends in keys of its rows. */
+const SESSION_ID_END = 5
 
 export interface OpenedSession {
   readonly session: Session
   /** A stored session was there [MQTT-3.2.2-2]. */
   readonly present: boolean
+  /** It has subscriptions and messages of before: so does one that is incomplete, and not said to be present. */
+  readonly resumed: boolean
   /** Something changed in the store: CONNACK waits for the commit. */
   readonly stored: boolean
 }
@@ -60,6 +70,7 @@ export interface SessionsOptions {
   readonly clock: Clock
   readonly settings: BrokerSettings
   readonly stats: BrokerStats
+  readonly log: Log
 }
 
 export class Sessions {
@@ -75,6 +86,7 @@ export class Sessions {
   private readonly clock: Clock
   private readonly settings: BrokerSettings
   private readonly stats: BrokerStats
+  private readonly log: Log
   /** Shared by all sessions. */
   private readonly makeVolatile = (clientId: string) => this.mailboxes.create(clientId, false)
 
@@ -86,6 +98,7 @@ export class Sessions {
     this.clock = o.clock
     this.settings = o.settings
     this.stats = o.stats
+    this.log = o.log
   }
 
   get size(): number {
@@ -105,11 +118,16 @@ export class Sessions {
     const now = this.clock.now()
     const byId = new Map<number, Session>()
     const over: Session[] = []
-    for await (const row of store.disk.scan(keys.sessions)) {
-      const record = readSessionRecord(row.value)
-      const clientId = keys.textOf(row.key).toString()
+    for await (const { key, value } of store.disk.scan(keys.sessions)) {
+      const record = whole(store, key, () => readSessionRecord(value))
+      if (record === undefined) continue
+      const clientId = keys.textOf(key).toString()
       const mailbox = this.mailboxes.restore(clientId, record.id, record.maybeSent)
-      if (mailbox === undefined) continue
+      if (mailbox === undefined) {
+        this.log.error({ client: clientId }, 'the queue of a session is damaged: the session and what waited in it are lost')
+        this.journal.del(key)
+        continue
+      }
       const session = new Session(clientId, mailbox, this.makeVolatile)
       session.version = record.version
       session.maybeSent = record.maybeSent
@@ -121,22 +139,87 @@ export class Sessions {
       this.byClient.set(clientId, session)
       byId.set(record.id, session)
     }
-    for await (const row of store.disk.scan(keys.subscriptions)) {
-      const { sessionId, filter } = keys.subscriptionFields(row.key)
-      const session = byId.get(sessionId)
-      if (session !== undefined) this.link(session, filter.toString(), readSubscriptionRecord(row.value))
+    this.reviveUnclaimed(byId)
+    await this.loadSubscriptions(store, byId)
+    await this.loadInbound(store, byId)
+    for (const [i, session] of over.entries()) {
+      this.end(session)
+      if ((i + 1) % ENDS_PER_TURN === 0) await this.journal.flush()
     }
-    for await (const row of store.disk.scan(keys.inbound)) {
+  }
+
+  /** Sessions whose row is damaged, known by their queues. How long they live is not known: as long as one that does not say. */
+  private reviveUnclaimed(byId: Map<number, Session>): void {
+    for (const { clientId, id } of this.mailboxes.unclaimedQueues()) {
+      const mailbox = this.byClient.has(clientId) ? undefined : this.mailboxes.restore(clientId, id, PACKET_ID_MAX)
+      if (mailbox === undefined) continue
+      const session = new Session(clientId, mailbox, this.makeVolatile)
+      session.maybeSent = PACKET_ID_MAX
+      session.expiry_s = this.defaultExpiry
+      session.incomplete = true
+      this.byClient.set(clientId, session)
+      byId.set(id, session)
+      this.left(session)
+      this.log.error(
+        { client: clientId },
+        'the row of a session is damaged: what waits in it is kept, and the client is told that no session was present',
+      )
+    }
+  }
+
+  private async loadSubscriptions(store: Store, byId: Map<number, Session>): Promise<void> {
+    const { onDamaged, say } = this.incompletes(byId, 'subscriptions of a session are damaged')
+    for await (const { key, value } of store.disk.scan(keys.subscriptions, { onDamaged })) {
+      const { sessionId, filter } = keys.subscriptionFields(key)
+      const session = byId.get(sessionId)
+      if (session === undefined) continue
+      const options = whole(store, key, () => readSubscriptionRecord(value))
+      if (options === undefined) onDamaged({ key })
+      else this.link(session, filter.toString(), options)
+    }
+    say()
+  }
+
+  private async loadInbound(store: Store, byId: Map<number, Session>): Promise<void> {
+    const { onDamaged, say } = this.incompletes(
+      byId,
+      'identifiers of QoS 2 messages from a client are damaged: it may publish some twice',
+    )
+    for await (const row of store.disk.scan(keys.inbound, { onDamaged })) {
       const { sessionId, packetId } = keys.inboundFields(row.key)
       const session = byId.get(sessionId)
       if (session === undefined) continue
       if (session.inbound === null) session.inbound = new Set()
       session.inbound.add(packetId)
     }
-    for (const [i, session] of over.entries()) {
-      this.end(session)
-      if ((i + 1) % ENDS_PER_TURN === 0) await this.journal.flush()
+    say()
+    // Others take up what these say. A client that waits for a PUBREL of which nobody knows must begin anew.
+    const pubrels = this.incompletes(byId, 'PUBRELs that are due to a client are damaged')
+    for await (const _ of store.disk.scan(keys.pubrels, { onDamaged: pubrels.onDamaged }));
+    pubrels.say()
+  }
+
+  /** Counts damaged rows of sessions; where it is not known of which, it may be any. */
+  private incompletes(byId: Map<number, Session>, what: string): { onDamaged: (d: Damaged) => void; say: () => void } {
+    const of = new Map<Session, number>()
+    let unknown = false
+    const onDamaged = ({ key, lt }: Damaged): void => {
+      const session =
+        lt === undefined && key.length >= SESSION_ID_END ? byId.get(keys.subscriptionFields(key).sessionId) : undefined
+      if (session === undefined) unknown = true
+      else of.set(session, (of.get(session) ?? 0) + 1)
     }
+    const say = (): void => {
+      for (const session of unknown ? byId.values() : of.keys()) session.incomplete = true
+      const told = 'the client is told that no session was present'
+      let said = 0
+      for (const [{ clientId }, rows] of of)
+        if (said++ < SESSIONS_SAID_MAX) this.log.error({ client: clientId, rows }, `${what}; ${told}`)
+      if (of.size > SESSIONS_SAID_MAX)
+        this.log.error({ sessions: of.size - SESSIONS_SAID_MAX }, `${what}: of further sessions, too; ${told}`)
+      if (unknown) this.log.error({}, `${what}; of which, is not known: all clients are told that no session was present`)
+    }
+    return { onDamaged, say }
   }
 
   /**
@@ -154,7 +237,9 @@ export class Sessions {
       old.maybeSent = connection.window
       this.write(old)
       this.watcher?.sessionResumed(clientId)
-      return { session: old, present: true, stored: true }
+      const present = !old.incomplete
+      if (!present) this.forgetDamage(old)
+      return { session: old, present, resumed: true, stored: true }
     }
     if (old !== undefined) this.remove(old)
     const session = new Session(clientId, expiry_s === 0 ? null : this.mailboxes.create(clientId, true), this.makeVolatile)
@@ -164,7 +249,14 @@ export class Sessions {
     session.maybeSent = connection.window
     this.byClient.set(clientId, session)
     if (session.durable) this.write(session)
-    return { session, present: false, stored: session.durable || old !== undefined }
+    return { session, present: false, resumed: false, stored: session.durable || old !== undefined }
+  }
+
+  /** The client hears that no session was there: it begins with packet identifiers anew. */
+  private forgetDamage(session: Session): void {
+    session.incomplete = false
+    for (const packetId of session.inbound ?? []) this.journal.del(keys.inboundKey(session.id, packetId))
+    session.inbound = null
   }
 
   /** A session without connection, as Aedes's persistence contract and the importer make them: it lives as long as the setting says. */
@@ -280,5 +372,16 @@ export class Sessions {
     const space = this.spaces.of(filter)
     if (space?.leave !== undefined) space.leave(session, filter)
     else this.routes.unsubscribe(session, filter)
+  }
+}
+
+/** What `read` makes of a row; undefined, and counted, when it cannot be read. */
+function whole<T>(store: Store, key: Buffer, read: () => T): T | undefined {
+  try {
+    return read()
+  } catch (error) {
+    if (!hasCode(error, 'store_damaged')) throw error
+    store.damage.note({ key })
+    return undefined
   }
 }

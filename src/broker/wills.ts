@@ -10,6 +10,7 @@
  * - the hook that may refuse a publish is asked when the connection ends, while there is a client to be asked about, and not again after the wait;
  * - what waits costs a few words of memory: its message is in its row. There is no timer: the sweep asks for what is due.
  */
+import { hasCode } from '../core/errors.js'
 import { WILLS_REFUSED_MAX } from '../core/limits.js'
 import { type Moment, Moments } from '../core/moments.js'
 import { willFields, willKey, wills } from '../store/keys.js'
@@ -152,7 +153,9 @@ export class Wills implements SessionWatcher {
     const { journal, disk } = this.store
     let count = 0
     for await (const row of disk.scan(wills)) {
-      const { will, dueAt, judged } = readWill(row.key, row.value)
+      const read = this.parse(row.key, row.value)
+      if (read === undefined) continue
+      const { will, dueAt, judged } = read
       this.nextNumber = Math.max(this.nextNumber, will.number + 1)
       const over = this.sessions.get(will.clientId) === undefined
       const waiting = new WaitingWill(will, over ? 0 : dueAt !== 0 ? dueAt : this.now + (will.delay_s ?? 0) * 1000)
@@ -220,7 +223,7 @@ export class Wills implements SessionWatcher {
 
   private publishWaiting(waiting: WaitingWill): void {
     const will = waiting.message ?? this.read(waiting)
-    // A program has deleted it.
+    // A program has deleted it, or it is damaged.
     if (will === undefined) this.forget(waiting)
     else this.publish(waiting, will, null)
   }
@@ -287,8 +290,25 @@ export class Wills implements SessionWatcher {
 
   private read(waiting: WaitingWill): Will | undefined {
     const key = willKey(waiting.clientId, waiting.number)
-    const value = this.store.disk.getSync(key)
-    return value === undefined ? undefined : readWill(key, value).will
+    try {
+      const value = this.store.disk.getSync(key)
+      return value === undefined ? undefined : this.parse(key, value)?.will
+    } catch (error) {
+      if (!hasCode(error, 'store_damaged')) throw error
+      this.state.log.error({ client: waiting.clientId }, 'the will of a client is damaged on the disk: it is not published')
+      return undefined
+    }
+  }
+
+  /** Undefined, counted and said, when it cannot be read. */
+  private parse(key: Buffer, value: Buffer): { will: Will; dueAt: number; judged: boolean } | undefined {
+    try {
+      return readWill(key, value)
+    } catch (error) {
+      if (!hasCode(error, 'store_damaged')) throw error
+      this.store.damage.note({ key })
+      return undefined
+    }
   }
 }
 

@@ -23,6 +23,8 @@ export const DEPARTURES = [
   'replaced',
   /** Out of a dead-letter queue, home again. */
   'redriven',
+  /** Its row, or that of its message, was damaged on the disk. */
+  'damaged',
 ] as const
 
 /** Why an entry left its queue. */

@@ -112,5 +112,8 @@ function addStore(to: Counters, store: StoreCounts): void {
   )
   to.counter('aqueduct_store_reopened_total', 'Times the store was reopened after a failed commit.', () => store.reopened)
   to.histogram('aqueduct_commit_seconds', 'Time to store one group commit.', () => store.commitSeconds)
+  to.counter('aqueduct_store_damaged_rows_total', 'Rows of the store found damaged and left out, by kind.', function* () {
+    for (const [kind, value] of store.damagedRows ?? []) yield { labels: { kind }, value }
+  })
   to.gauge('aqueduct_store_free_bytes', 'Bytes left on the file system of store.path.', () => store.freeBytes)
 }

@@ -76,6 +76,8 @@ export interface StoreCounts {
   readonly commitSeconds: HistogramReading
   /** Bytes that the file system still has room for, as last looked at; Infinity in memory. */
   readonly freeBytes: number
+  /** Rows found damaged since the process started, by kind. */
+  readonly damagedRows?: ReadonlyMap<string, number>
 }
 
 /** All of them optional: a metric without its source is not shown. */

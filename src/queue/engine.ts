@@ -21,7 +21,7 @@ import { SHARED_WAITING_MAX, SlabCopies } from './own-copy.js'
 import { Pager } from './paging.js'
 import { PlainQueue } from './plain.js'
 import type { Admission, Departure, QueueKind, QueueLimits, SessionQueue } from './queue.js'
-import { definitionRow, headRow, nextQueueIdKey, nextQueueIdRow } from './records.js'
+import { type Definition, definitionRow, headRow, nextQueueIdKey, nextQueueIdRow } from './records.js'
 import { recoverQueues } from './recover.js'
 import { Tail } from './tail.js'
 import { Touched } from './touched.js'
@@ -41,6 +41,8 @@ export interface EngineOptions {
   readonly trace?: Trace | null
   /** Recovers who else holds messages of the log (ordered queues, through `retain`), before anything may be deleted. */
   readonly recoverOthers?: (engine: Engine) => Promise<void>
+  /** Says what plain queues were whose definitions are damaged, where another row tells. */
+  readonly define?: (ids: ReadonlySet<number>) => Promise<Map<number, Definition>>
 }
 
 /** Opens the engine on a store and recovers every plain queue. */
@@ -49,6 +51,7 @@ export async function openEngine(o: EngineOptions): Promise<Engine> {
   await engine.recover()
   await o.recoverOthers?.(engine)
   o.store.messages.recovered()
+  engine.redefine()
   return engine
 }
 
@@ -70,6 +73,8 @@ export class Engine implements Admission, PlainHost, Contributor, HeadWriter {
   private dirty: PlainQueue[] = []
   private readonly touchedQueues = new Touched()
   private closed = false
+  private readonly define: EngineOptions['define']
+  private redefined: readonly PlainQueue[] = []
 
   /* the open message */
   private message: MessageView | undefined
@@ -87,6 +92,7 @@ export class Engine implements Admission, PlainHost, Contributor, HeadWriter {
     this.trace = o.trace ?? null
     this.log = o.store.messages
     this.said = o.log
+    this.define = o.define
     this.ringEntriesMax = o.ringEntriesMax ?? QUEUE_INDEX_ENTRIES_MAX
     this.pageEntries = Math.min(INDEX_PAGE_ENTRIES, this.ringEntriesMax >>> 1)
     const { journal, disk } = o.store
@@ -112,11 +118,28 @@ export class Engine implements Admission, PlainHost, Contributor, HeadWriter {
       this.names.set(nameOf(d.kind, d.name), queue)
       return queue
     }
-    const { nextId, entries } = await recoverQueues(this.store, this.said, make, (queue) => this.becameDirty(queue))
+    const { nextId, entries, redefined } = await recoverQueues({
+      store: this.store,
+      log: this.said,
+      make,
+      dirty: (queue) => this.becameDirty(queue),
+      lost: (kind, name, messages) => {
+        this.departures[kind].damaged += messages
+        this.store.damage.lost(kind, name, messages)
+      },
+      define: this.define,
+    })
+    this.redefined = redefined
     this.nextId = nextId
     this.recovered = true
     this.pager.tidy((id) => this.byId.get(id))
     return entries
+  }
+
+  /** Writes definitions again that were damaged and made up for. */
+  redefine(): void {
+    for (const queue of this.redefined) this.store.journal.put(queueKey(queue.id), definitionRow(queue))
+    this.redefined = []
   }
 
   /* ---- Admission ---- */
@@ -186,6 +209,7 @@ export class Engine implements Admission, PlainHost, Contributor, HeadWriter {
     const { journal } = this.store
     journal.put(nextQueueIdKey, nextQueueIdRow(this.nextId))
     journal.put(queueKey(queue.id), definitionRow(o))
+    journal.put(headKey(queue.id), headRow(0, 0, 0, [], []))
     return queue
   }
 
@@ -249,6 +273,10 @@ export class Engine implements Admission, PlainHost, Contributor, HeadWriter {
 
   /* ---- PlainHost ---- */
 
+  damaged({ kind, name }: PlainQueue): void {
+    this.store.damage.lost(kind, name, 1)
+  }
+
   touched(queue: PlainQueue): void {
     this.touchedQueues.add(queue, this.store.journal.openGroup)
   }
@@ -297,7 +325,9 @@ export class Engine implements Admission, PlainHost, Contributor, HeadWriter {
 
   private headOf(queue: PlainQueue): Buffer {
     const { book } = queue
-    return headRow(queue.cursor(), queue.nextIndex, book === null ? [] : book.leased, book === null ? [] : book.returned)
+    const { nextIndex } = queue
+    const cursorIndex = nextIndex - queue.waiting
+    return headRow(queue.cursor(), nextIndex, cursorIndex, book === null ? [] : book.leased, book === null ? [] : book.returned)
   }
 
   /* ---- Contributor ---- */

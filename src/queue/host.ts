@@ -13,6 +13,8 @@ export interface PlainHost {
   readonly trace: Trace | null
   /** Waiting entries that a queue keeps in memory. */
   readonly ringEntriesMax: number
+  /** A message of the queue is damaged, and has left. */
+  damaged(queue: PlainQueue): void
   /** Something was appended in the open group: tell the queue's consumer after the commit. */
   touched(queue: PlainQueue): void
   /** Something left: a head is due at the next checkpoint. */

@@ -187,6 +187,9 @@ export function decodeEntry(cls: EntryClass, rank: number, slot: number, b: Buff
     e.attempts = getU32(b, at)
     at += 4
   } else e.attempts = flags >> 4
-  if (b[0] === VERSION_TAG) e.tag = b.toString('utf8', at + 1, at + 1 + b[at])
-  return e
+  if (b[0] === VERSION_TAG) {
+    e.tag = b.toString('utf8', at + 1, at + 1 + b[at])
+    at += 1 + b[at]
+  }
+  return at === b.length ? e : undefined
 }

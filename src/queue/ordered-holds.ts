@@ -6,9 +6,11 @@
  */
 import { EXTENT_SEQUENCES } from '../core/limits.js'
 import { getU32, putU32 } from '../store/bytes.js'
-import type { Disk } from '../store/disk.js'
-import { orderedIndexFields, orderedIndexKey, orderedIndexOf } from '../store/keys.js'
+import type { CheckedDisk } from '../store/checked.js'
+import { orderedIndex, orderedIndexFields, orderedIndexKey, orderedIndexOf } from '../store/keys.js'
 import type { MessageLog } from '../store/log.js'
+import { RETAINED } from './ordered-entry.js'
+import { entryOf } from './ordered-pages.js'
 
 /** No queue has this id; its rows of class HOLDS are the counts. */
 const NO_QUEUE = 0
@@ -72,15 +74,41 @@ export class Holds {
     this.lastExtent = -1
   }
 
-  /** Tells the log, whose plain holders are recovered, about ours. */
-  async recover(disk: Disk): Promise<void> {
-    for await (const { key, value } of disk.scan(orderedIndexOf(NO_QUEUE, HOLDS))) {
-      const id = orderedIndexFields(key).rank
-      const count = getU32(value, 0)
-      this.counts.set(id, count)
-      const extent = this.log.extents.need(id)
+  /**
+   * Tells the log, whose plain holders are recovered, about ours: `least` entries at least, as heads say. When rows are damaged, or say less, all entries
+   * are counted anew, or messages that are needed would go.
+   */
+  async recover(disk: CheckedDisk, least: number): Promise<void> {
+    let damaged = false
+    const onDamaged = (): void => {
+      damaged = true
+    }
+    for await (const { key, value } of disk.scan(orderedIndexOf(NO_QUEUE, HOLDS), { onDamaged })) {
+      if (value.length === 4) this.counts.set(orderedIndexFields(key).rank, getU32(value, 0))
+      else {
+        disk.damage.note({ key })
+        damaged = true
+      }
+    }
+    if (damaged || this.total < least) await this.count(disk)
+    for (const [id, count] of this.counts) {
+      const extent = this.log.extents.insert(id)
       extent.live += count
       extent.total += count
     }
+  }
+
+  private async count(disk: CheckedDisk): Promise<void> {
+    for (const id of this.counts.keys()) this.changed.add(id)
+    this.counts.clear()
+    for await (const { key, value } of disk.scan(orderedIndex)) {
+      const { queueId, klass } = orderedIndexFields(key)
+      const e = queueId === NO_QUEUE || klass > RETAINED ? undefined : entryOf(key, value)
+      if (e === undefined) continue
+      const extent = Math.floor(e.seq / EXTENT_SEQUENCES)
+      this.counts.set(extent, (this.counts.get(extent) ?? 0) + 1)
+      this.changed.add(extent)
+    }
+    for (const id of this.changed) if (!this.counts.has(id)) this.counts.set(id, 0)
   }
 }

@@ -1,7 +1,8 @@
 /** Reading index rows: pages for the windows, and walks over a whole class for redrive, replay, peek and sweeps. */
-import type { Disk, KeyRange } from '../store/disk.js'
+import type { Damaged, Disk, KeyRange } from '../store/disk.js'
 import { orderedIndexFields } from '../store/keys.js'
 import { decodeEntry, type EntryClass, type OrderedEntry } from './ordered-entry.js'
+import { recount } from './ordered-lose.js'
 import { classRows, laneRows } from './ordered-rows.js'
 import type { OrderedState, Scan } from './ordered-state.js'
 import type { Window } from './ordered-window.js'
@@ -16,15 +17,28 @@ export async function readPage(s: OrderedState, window: Window, limit: number, d
       window.lane < 0 ? classRows(s.id, window.cls, fromRank, fromSlot) : laneRows(s.id, window.cls, window.lane, fromSlot)
     const rows: OrderedEntry[] = []
     let read = 0
-    for await (const { key, value } of disk.scan(range, { limit })) {
+    let mark: { rank: number; slot: number } | undefined
+    const seen = (key: Buffer): void => {
+      const { rank, seq } = orderedIndexFields(key)
+      mark = { rank, slot: seq + 1 }
       read++
-      const e = entryOf(key, value)
-      // A row of an older epoch was purged and is about to be swept.
-      if (e !== undefined) rows.push(e)
     }
-    const last = rows[rows.length - 1]
-    const mark = last === undefined ? undefined : { rank: last.rank, slot: last.slot + 1 }
+    const onDamaged = ({ key, lt }: Damaged): void => {
+      if (lt !== undefined) return
+      seen(key)
+      s.effects.damaged(s)
+    }
+    for await (const { key, value } of disk.scan(range, { limit, onDamaged })) {
+      const e = entryOf(key, value)
+      if (e === undefined) {
+        onDamaged({ key })
+        continue
+      }
+      seen(key)
+      rows.push(e)
+    }
     window.endPage(request, rows, read < limit, mark, s)
+    recount(s, window)
   } finally {
     window.abandonPage(request)
     s.scans.delete(request)
@@ -57,7 +71,12 @@ export async function walk(
     let read = 0
     try {
       const rows: OrderedEntry[] = []
-      for await (const { key, value } of disk.scan({ gte, lt: range.lt }, { limit: size })) {
+      const onDamaged = ({ key, lt }: Damaged): void => {
+        if (lt !== undefined) return
+        read++
+        gte = key
+      }
+      for await (const { key, value } of disk.scan({ gte, lt: range.lt }, { limit: size, onDamaged })) {
         read++
         gte = key
         const e = entryOf(key, value)

@@ -16,7 +16,8 @@ export function enter(s: OrderedState, e: OrderedEntry, now: number): void {
   else place(s, e, now)
 }
 
-export const keyed = (s: OrderedState, e: OrderedEntry): boolean => e.key !== '' && (s.attributes.fifo || s.attributes.last_value)
+export const keyed = (s: OrderedState, e: Pick<OrderedEntry, 'key'>): boolean =>
+  e.key !== '' && (s.attributes.fifo || s.attributes.last_value)
 
 /** Puts a new entry where its key lets it. */
 function joinKey(s: OrderedState, e: OrderedEntry, now: number): void {
@@ -91,14 +92,20 @@ export function leave(s: OrderedState, e: OrderedEntry, why: Departure, now: num
 }
 
 /** After `e` is gone: the next of its key comes forward. */
-export function leftKey(s: OrderedState, e: OrderedEntry, now: number): void {
+export function leftKey(s: OrderedState, e: Pick<OrderedEntry, 'key' | 'place'>, now: number): void {
   const k = s.keyOf(e.key)
+  if (k === undefined && s.attributes.fifo && s.behind > 0) {
+    // The key's row is damaged: who waits behind `e` must not wait for ever.
+    s.effects.damaged(s)
+  }
   if (k === undefined || k.head !== e.place) return
   let head = e.place
   // A loop, as any number of them may have expired while they were behind.
   for (;;) {
     const next = head === k.tail ? undefined : s.links.get(head)
     if (next === undefined) {
+      // More should follow: whoever mends looks for it.
+      if (head !== k.tail) s.effects.damaged(s)
       s.deleteKey(e.key)
       return
     }

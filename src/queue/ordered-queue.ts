@@ -9,7 +9,7 @@ import type { Clock } from '../core/clock.js'
 import { AqueductError } from '../core/errors.js'
 import { BATCH_MESSAGES_MAX } from '../core/limits.js'
 import type { Log } from '../core/log.js'
-import { type MessageView, messageBytes } from '../store/message.js'
+import { messageBytes } from '../store/message.js'
 import type { Store } from '../store/store.js'
 import { PRIORITY_STANDARD, type QueueAttributes } from './attributes.js'
 import type { GroupGate } from './group-gate.js'
@@ -333,17 +333,20 @@ export class OrderedQueue implements Due {
 
   private async deliver(got: Delivery[], gone: () => boolean): Promise<Delivery[]> {
     await this.committed()
-    for (const d of got) d.message = await this.payload(d.seq)
+    try {
+      for (const d of got) {
+        d.message = await this.shared.store.messages.fetch(d.seq)
+        // Damaged on the disk: it leaves, counted and said.
+        if (d.message === undefined && !this.state.deleted) this.release(d.receipt, 'damaged')
+      }
+    } catch (error) {
+      // The disk may be back soon: nobody has seen these.
+      this.takeBack(got)
+      throw error
+    }
     if (!gone()) return got.filter((d) => d.message !== undefined)
     this.takeBack(got)
     return []
-  }
-
-  /** Undefined when the store does not have it, which it should: said, and left to the end of the lease and the dead-letter queue. */
-  private async payload(seq: number): Promise<MessageView | undefined> {
-    const message = await this.shared.store.messages.fetch(seq)
-    if (message === undefined) this.shared.log.error({ queue: this.name, seq }, 'a message of this queue is not in the store')
-    return message
   }
 
   /** The hand-outs never reached anybody: they do not count as attempts. */

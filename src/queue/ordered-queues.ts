@@ -6,7 +6,7 @@
  * never reused; of a deleted queue nothing can be received from the moment of its deletion, also when the process dies during the sweep.
  */
 import type { Clock } from '../core/clock.js'
-import { AqueductError } from '../core/errors.js'
+import { AqueductError, hasCode } from '../core/errors.js'
 import type { Log } from '../core/log.js'
 import type { Random } from '../core/random.js'
 import type { Contributor } from '../store/journal.js'
@@ -20,6 +20,8 @@ import type { OrderedEntry } from './ordered-entry.js'
 import { type FoundEntries, findEntries } from './ordered-find.js'
 import { headOf, takeUp } from './ordered-head.js'
 import { Holds } from './ordered-holds.js'
+import { lose } from './ordered-lose.js'
+import { mendKeys } from './ordered-mend.js'
 import {
   type Peeked,
   type PeekOptions,
@@ -32,9 +34,9 @@ import {
   seek,
 } from './ordered-moves.js'
 import { OrderedQueue, type Shared } from './ordered-queue.js'
-import { encodeDefinition, type OrderedKind, readQueues } from './ordered-recover.js'
+import { encodeDefinition, type FoundQueue, type OrderedKind, readQueues } from './ordered-recover.js'
 import { makeRoom } from './ordered-room.js'
-import { definitionKey, encodeHead, headKey } from './ordered-rows.js'
+import { definitionKey, encodeHead, entriesIn, type Head, headKey } from './ordered-rows.js'
 import { type Effects, OrderedState } from './ordered-state.js'
 import { type Sweeping, sweepDeleted, sweepIds, sweepPurged, sweepRetained } from './ordered-sweep.js'
 import { Totals } from './ordered-totals.js'
@@ -97,6 +99,8 @@ export class OrderedQueues implements Effects {
   private dirty: OrderedState[] = []
   private flight: OrderedState[] = []
   private readonly busy = new Set<OrderedState>()
+  /** Queues with damaged rows whose keys have not been looked through since. */
+  private readonly broken = new Set<OrderedState>()
   private readonly takeId: () => number
   private closed = false
 
@@ -278,7 +282,19 @@ export class OrderedQueues implements Effects {
   }
 
   fetch(key: Buffer): Buffer | undefined {
-    return this.store.disk.getSync(key)
+    try {
+      return this.store.disk.getSync(key)
+    } catch (error) {
+      if (!hasCode(error, 'store_damaged')) throw error
+      return undefined
+    }
+  }
+
+  damaged(state: OrderedState): void {
+    if (this.broken.has(state)) return
+    this.broken.add(state)
+    const queue = this.byIdMap.get(state.id)
+    if (queue !== undefined) setImmediate(() => this.housekeep(queue))
   }
 
   hold(seq: number): void {
@@ -292,6 +308,7 @@ export class OrderedQueues implements Effects {
   departed(state: OrderedState, why: Departure, count: number, e?: OrderedEntry): void {
     const queue = this.byIdMap.get(state.id)
     this.departures[queue?.kind ?? 'pull'][why] += count
+    if (why === 'damaged') this.store.damage.lost(queue?.kind ?? 'pull', queue?.name ?? `number ${state.id}`, count)
     if (this.trace !== null && e !== undefined && queue !== undefined) this.trace.left(queue, e.seq, why, e.attempts)
   }
 
@@ -350,12 +367,19 @@ export class OrderedQueues implements Effects {
   private housekeep(queue: OrderedQueue): void {
     const s = queue.state
     if (this.closed || s.deleted || this.busy.has(s)) return
-    if (s.swept === s.epoch && s.idCount === 0 && s.retained === 0) return
+    if (s.swept === s.epoch && s.idCount === 0 && s.retained === 0 && !this.broken.has(s)) return
     this.background(s, async () => {
+      await this.mend(queue)
       await sweepPurged(s, this.sweeping)
       await sweepIds(s, this.sweeping)
       await sweepRetained(s, this.sweeping)
     })
+  }
+
+  private async mend(queue: OrderedQueue): Promise<void> {
+    if (!this.broken.delete(queue.state)) return
+    await mendKeys(queue.state, this.sweeping)
+    queue.after()
   }
 
   private bringDown(s: OrderedState, queue: Leaving): void {
@@ -372,7 +396,7 @@ export class OrderedQueues implements Effects {
       this.busy.delete(s)
       // A purge that came while other work was under way.
       const queue = this.byIdMap.get(s.id)
-      if (queue !== undefined && s.swept < s.epoch) this.housekeep(queue)
+      if (queue !== undefined && (s.swept < s.epoch || this.broken.has(s))) this.housekeep(queue)
     }
     work().then(ended, (error: unknown) => {
       this.busy.delete(s)
@@ -387,16 +411,42 @@ export class OrderedQueues implements Effects {
 
   /* ---- recovery ---- */
 
+  /** Says what of a queue is damaged, and has it mended. */
+  private takeBroken({ name: queue, kind, state }: OrderedQueue, { lostLeases, rebuilt }: FoundQueue): void {
+    lose(state, lostLeases)
+    if (lostLeases > 0) this.damaged(state)
+    if (!rebuilt) return
+    state.change()
+    this.damaged(state)
+    const what = 'the head of a queue is damaged: it is made anew from its entries; what was purged just before comes back'
+    this.log.error({ queue, kind, messages: state.count }, what)
+  }
+
+  private sayNameless(id: number, head: Head): void {
+    const messages = entriesIn(head)
+    if (messages === 0) return
+    this.store.damage.lost('pull', `number ${id}`, messages)
+    this.departures.pull.damaged += messages
+    this.log.error(
+      { id, messages },
+      'the definition of a queue is damaged: its name is not known, and its messages are not served; they stay on the disk',
+    )
+  }
+
   async recover(): Promise<void> {
     const { disk } = this.store
-    await this.holds.recover(disk)
+    const { queues, nameless } = await readQueues(disk)
+    let entries = 0
+    for (const { head, leased } of queues) if (!head.deleted) entries += entriesIn(head) + leased.length
+    await this.holds.recover(disk, entries)
     const doomed: [OrderedState, Leaving][] = []
-    for (const found of await readQueues(disk)) {
+    for (const found of queues) {
       const state = new OrderedState(found.id, found.attributes, this, this.sizes)
       takeUp(state, found.head, found.leased)
       if (state.deleted) doomed.push([state, found])
-      else this.adopt(found.name, found.kind, state)
+      else this.takeBroken(this.adopt(found.name, found.kind, state), found)
     }
+    for (const { id, head } of nameless) if (!head.deleted) this.sayNameless(id, head)
     // Only now: nothing may be due, or commit, before all is known.
     for (const [state, found] of doomed) this.bringDown(state, found)
     for (const queue of this.byIdMap.values()) {

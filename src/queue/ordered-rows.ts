@@ -94,6 +94,13 @@ export interface Head {
   lanes: LaneHead[]
 }
 
+/** Entries that a head counts: all but the leased ones. */
+export function entriesIn({ lanes, behind, delayed, retained }: Head): number {
+  let n = behind + delayed + retained
+  for (const { total } of lanes) n += total
+  return n
+}
+
 const HEAD_VERSION = 1
 
 export function encodeHead(h: Readonly<Head>): Buffer {

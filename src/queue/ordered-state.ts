@@ -45,8 +45,10 @@ export interface Effects {
   readonly committedGroup: number
   put(key: Buffer, value: Buffer): void
   del(key: Buffer): void
-  /** A committed row. Blocks for one small read. */
+  /** A committed row; undefined, too, when it is damaged, which is counted. Blocks for one small read. Throws `store_failed`. */
   fetch(key: Buffer): Buffer | undefined
+  /** Rows of the queue are damaged or missing: its message keys are to be looked through. */
+  damaged(state: OrderedState): void
   /** One more, one fewer entry needs the message. */
   hold(seq: number): void
   drop(seq: number): void

@@ -2,7 +2,7 @@
  * Background work on the rows of ordered queues: deleting what a purge or a deleted queue left, forgetting ids and retained messages
  * whose time is over. Each page of work is one commit; after a crash it begins again and finds less.
  */
-import type { Disk } from '../store/disk.js'
+import type { Damaged, Disk } from '../store/disk.js'
 import { dedupOf, orderedIndexFields } from '../store/keys.js'
 import { forget } from './ordered-decide.js'
 import { BEHIND, DELAYED, type EntryClass, LEASED, READY, RETAINED } from './ordered-entry.js'
@@ -94,7 +94,12 @@ export async function sweepDeleted(s: OrderedState, w: Sweeping): Promise<void> 
     let more = true
     while (more) {
       let n = 0
-      for await (const { key, value } of w.disk.scan(classRows(s.id, cls, 0, 0), { limit: SWEEP_ROWS })) {
+      const onDamaged = ({ key, lt }: Damaged): void => {
+        if (lt !== undefined) return
+        n++
+        s.effects.del(key)
+      }
+      for await (const { key, value } of w.disk.scan(classRows(s.id, cls, 0, 0), { limit: SWEEP_ROWS, onDamaged })) {
         n++
         s.effects.del(key)
         const e = cls === ID_END ? undefined : entryOf(key, value)

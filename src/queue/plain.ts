@@ -125,6 +125,15 @@ export class PlainQueue implements SessionQueue {
     if (page !== undefined) this.host.pageFull(this, page)
   }
 
+  /** Forgets what a start has put here, so that it can be put here anew. */
+  clearRecovered(): void {
+    this.dropRing()
+    this.tail = null
+    this.book = null
+    this.extras = null
+    this.bytes = 0
+  }
+
   keepExtra(seq: number, extra: Buffer): void {
     if (this.extras === null) this.extras = new Map()
     this.extras.set(seq, extra)
@@ -303,6 +312,7 @@ export class PlainQueue implements SessionQueue {
     this.bytes -= bytes
     host.departures[this.kind][why]++
     host.log.drop(seq)
+    if (why === 'damaged') host.damaged(this)
     if (host.trace !== null) host.trace.left(this, seq, why, attempts)
   }
 }

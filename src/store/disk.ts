@@ -10,11 +10,11 @@
 export interface Disk {
   /** Applies `ops` in order as one atomic batch. Rejects with `store_failed`. */
   write(ops: readonly Op[], sync: boolean): Promise<void>
-  /** The value under `key`, or undefined. */
+  /** The value under `key`, or undefined. Rejects with `store_damaged` when the row is there and not what was written, else with `store_failed`. */
   get(key: Buffer): Promise<Buffer | undefined>
   /** The same, at once. Blocks the event loop for the read: for single small rows only. */
   getSync(key: Buffer): Buffer | undefined
-  /** Rows of `range` in key order. Memory is bounded however long the range is. */
+  /** Rows of `range` in key order. Memory is bounded however long the range is. What is damaged is left out; see `ScanOptions.onDamaged`. */
   scan(range: KeyRange, options?: ScanOptions): AsyncIterable<Row>
   /** Gives the space of deleted rows in `range` back to the file system. */
   compact(range: KeyRange): Promise<void>
@@ -40,7 +40,15 @@ export interface KeyRange {
   readonly lt: Buffer
 }
 
+/** A row that is not what was written. With `lt`: a stretch that cannot be read, so that some rows `key` ≤ k < `lt` are missing. */
+export interface Damaged {
+  readonly key: Buffer
+  readonly lt?: Buffer
+}
+
 export interface ScanOptions {
+  /** Told of what was left out, in its place in the order; of a stretch at the end. */
+  readonly onDamaged?: (damaged: Damaged) => void
   readonly reverse?: boolean
   /** Rows at most. */
   readonly limit?: number

@@ -53,6 +53,16 @@ export class Extent {
     this.rows[this.rowCount++] = firstSeq - this.firstSeq
   }
 
+  /** As `addRow`, for one that may not be the last. Nothing when it is there. */
+  insertRow(firstSeq: number): void {
+    const at = this.rowIndexOf(firstSeq) + 1
+    if (at > 0 && this.row(at - 1) === firstSeq) return
+    this.addRow(firstSeq)
+    this.rows.copyWithin(at + 1, at, this.rowCount - 1)
+    this.rows[at] = firstSeq - this.firstSeq
+    this.version++
+  }
+
   /** Replaces rows `from` ≤ i < `to` by the one that begins at `firstSeq`, or by none. */
   replaceRows(from: number, to: number, firstSeq: number | undefined): void {
     const keep = firstSeq === undefined ? 0 : 1
@@ -102,6 +112,17 @@ export class Extents {
       this.byId.set(id, extent)
       this.last = extent
     }
+    return extent
+  }
+
+  /** As `need`, for one that may be older than those that are there. */
+  insert(id: number): Extent {
+    const there = this.get(id)
+    if (there !== undefined) return there
+    const extent = this.need(id)
+    const all = [...this.byId.values()].sort((a, b) => a.id - b.id)
+    this.byId.clear()
+    for (const e of all) this.byId.set(e.id, e)
     return extent
   }
 

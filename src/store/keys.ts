@@ -55,6 +55,46 @@ const AUTO_QUEUE = 0x62
 /** Everything that the store holds. */
 export const everything: KeyRange = { gte: Buffer.from([0x00]), lt: Buffer.from([0xff]) }
 
+/* ---- what a key is of ---- */
+
+const KINDS = new Map([
+  [META, 'meta'],
+  [MESSAGE, 'message'],
+  [ENTRY, 'entry'],
+  [COMMIT, 'commit'],
+  [HEAD, 'head'],
+  [INDEX, 'index_page'],
+  [QUEUE, 'queue'],
+  [SESSION, 'session'],
+  [SUBSCRIPTION, 'subscription'],
+  [WILL, 'will'],
+  [RETAINED, 'retained'],
+  [INBOUND, 'inbound'],
+  [PUBREL, 'pubrel'],
+  [ORDERED_INDEX, 'ordered_index'],
+  [ORDERED_STATE, 'ordered_state'],
+  [DEDUP, 'dedup'],
+  [DEPARTURE, 'departure'],
+  [BRIDGE_RULE, 'bridge_rule'],
+  [AUTO_QUEUE, 'auto_queue'],
+] as const)
+
+/** What a row is of, in a word for logs and metrics; `unknown` for a key that is none of ours. */
+export type RowKind = (typeof KINDS extends Map<number, infer K> ? K : never) | 'unknown'
+
+export function rowKind(key: Buffer): RowKind {
+  return KINDS.get(key[0] as typeof META) ?? 'unknown'
+}
+
+const NAME_CHARS_MAX = 64
+const NAMED_BY_TEXT = new Set([META, SESSION, WILL, RETAINED, BRIDGE_RULE])
+
+/** A short name of a row for the log: its text (client id, topic, name), or its key in hexadecimal. The key may be damaged, too. */
+export function rowName(key: Buffer): string {
+  const text = NAMED_BY_TEXT.has(key[0]) ? key.toString('utf8', 1) : key.toString('hex', 1)
+  return text.length <= NAME_CHARS_MAX ? text : `${text.slice(0, NAME_CHARS_MAX)}…`
+}
+
 /* ---- meta ---- */
 
 export function metaKey(name: string): Buffer {

@@ -7,16 +7,25 @@
 import { statfs } from 'node:fs/promises'
 import type { ClassicLevel } from 'classic-level'
 import { Level } from 'level'
-import { AqueductError } from '../core/errors.js'
+import { AqueductError, hasCode } from '../core/errors.js'
 import type { Disk, KeyRange, Op, Row, ScanOptions } from './disk.js'
 
 /** Rows fetched from the engine in one go by a scan. */
 const SCAN_ROWS = 256
 const SCAN_BYTES = 128 * 1024
 
+/** Behind a block that cannot be read: by how much the next try reads less at once. */
+const SCAN_STEP_SHRINKS = 16
+
 const NO_VALUE = Buffer.alloc(0)
+const ZERO = Buffer.alloc(1)
 
 type Database = ClassicLevel<Buffer, Buffer>
+
+/** As much of an iterator as a scan needs. */
+interface Rows {
+  nextv(size: number): Promise<[Buffer, Buffer | undefined][]>
+}
 
 /**
  * Opens the database in `folder`, which exists, and makes it only with `create`: LevelDB takes a CURRENT that it may not look at for one that is not
@@ -91,11 +100,43 @@ export class LevelDisk implements Disk {
     }
   }
 
+  /**
+   * LevelDB goes on behind a block that it cannot read, and says so when it comes to the end, instead of the rows that it has read last: those are
+   * read again, in smaller steps when none of a step come.
+   */
   async *scan(range: KeyRange, options: ScanOptions = {}): AsyncIterable<Row> {
+    let left = options.limit ?? Number.POSITIVE_INFINITY
+    let { gte, lt } = range
+    let step = options.rowsAtOnce ?? SCAN_ROWS
+    let damaged = false
+    for (let ended = false; !ended; ) {
+      let any = false
+      try {
+        for await (const row of this.rows({ gte, lt }, { ...options, limit: left }, step)) {
+          if (options.reverse === true) lt = row.key
+          else gte = Buffer.concat([row.key, ZERO])
+          left--
+          any = true
+          yield row
+        }
+        ended = true
+      } catch (error) {
+        if (!hasCode(error, 'store_damaged')) throw error
+        damaged = true
+        ended = !any && step === 1
+        if (!any) step = Math.max(1, Math.floor(step / SCAN_STEP_SHRINKS))
+      }
+    }
+    if (damaged) options.onDamaged?.({ key: range.gte, lt: range.lt })
+  }
+
+  private async *rows(range: KeyRange, options: ScanOptions, rowsAtOnce: number): AsyncIterable<Row> {
+    const { limit } = options
+    if (limit !== undefined && limit <= 0) return
     const iterator = this.db.iterator({
       gte: range.gte,
       lt: range.lt,
-      limit: options.limit ?? -1,
+      limit: limit === undefined || limit === Number.POSITIVE_INFINITY ? -1 : limit,
       reverse: options.reverse ?? false,
       values: options.keysOnly !== true,
       highWaterMarkBytes: SCAN_BYTES,
@@ -103,14 +144,20 @@ export class LevelDisk implements Disk {
     })
     try {
       for (;;) {
-        const rows = await iterator.nextv(options.rowsAtOnce ?? SCAN_ROWS)
+        const rows = await this.next(iterator, rowsAtOnce)
         if (rows.length === 0) return
         for (const [key, value] of rows) yield { key, value: value ?? NO_VALUE }
       }
-    } catch (error) {
-      throw error instanceof AqueductError ? error : failed(`A read from ${this.folder} failed`, error)
     } finally {
       await iterator.close()
+    }
+  }
+
+  private async next(iterator: Rows, rowsAtOnce: number): Promise<[Buffer, Buffer | undefined][]> {
+    try {
+      return await iterator.nextv(rowsAtOnce)
+    } catch (error) {
+      throw failed(`A read from ${this.folder} failed`, error)
     }
   }
 
@@ -137,7 +184,10 @@ export class LevelDisk implements Disk {
 }
 
 function failed(what: string, error: unknown): AqueductError {
-  if (codeOf(error) === 'LEVEL_CORRUPTION') return damaged(what, error)
+  const code = codeOf(error)
+  // A block that is said to be where the file is not.
+  const outside = code === 'LEVEL_IO_ERROR' && textOf(error).endsWith('Invalid argument')
+  if (code === 'LEVEL_CORRUPTION' || outside) return damaged(what, error)
   return new AqueductError('store_failed', `${what}: ${textOf(error)}`, { cause: error })
 }
 
@@ -149,7 +199,11 @@ function openError(folder: string, error: unknown): AqueductError {
       cause: error,
     })
   }
-  return failed(`${folder} could not be opened`, code === undefined ? error : (error as Error).cause)
+  const why = failed(`${folder} could not be opened`, code === undefined ? error : (error as Error).cause)
+  if (why.code !== 'store_failed') return why
+  return new AqueductError('store_failed', `${why.message.trim()}. Nothing was changed. Try again when the disk can be read.`, {
+    cause: error,
+  })
 }
 
 function damaged(what: string, error: unknown): AqueductError {

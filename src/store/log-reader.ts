@@ -3,13 +3,13 @@
  *
  * Always true: it goes extent by extent over those that have rows, so that no read walks over what was deleted.
  */
-import { AqueductError } from '../core/errors.js'
+import { AqueductError, hasCode } from '../core/errors.js'
 import { EXTENT_SEQUENCES } from '../core/limits.js'
-import type { Disk } from './disk.js'
+import type { CheckedDisk } from './checked.js'
 import { type Extent, type Extents, extentOf } from './extents.js'
 import * as keys from './keys.js'
 import type { RowCache } from './row-cache.js'
-import { EntryReader, findMessage, StoredMessage } from './rows.js'
+import { EntryReader, findMessage, StoredMessage, wholeEntryRow, wholeMessageRow } from './rows.js'
 
 /** Message bytes read at once for a consumer that lags: it will want the next rows too. */
 const READ_AHEAD_BYTES = 192 * 1024
@@ -20,11 +20,14 @@ export interface EntryRow {
   readonly row: Buffer
 }
 
-/** How reading a row ended; `changed`: rows of the extent were replaced meanwhile, so look again. */
-type Outcome = 'read' | 'gone' | 'changed'
+/**
+ * How reading a row ended. `changed`: rows of the extent were replaced meanwhile, so look again. `damaged`: it should be there, and is not or cannot
+ * be read.
+ */
+type Outcome = 'read' | 'gone' | 'changed' | 'damaged'
 
 export class LogReader {
-  private readonly disk: Disk
+  private readonly disk: CheckedDisk
   private readonly extents: Extents
   private readonly cache: RowCache
   private readonly loading = new Map<number, Promise<Outcome>>()
@@ -32,7 +35,7 @@ export class LogReader {
   private lastFirst = -1
   private lastRow: Buffer | undefined
 
-  constructor(disk: Disk, extents: Extents, cache: RowCache) {
+  constructor(disk: CheckedDisk, extents: Extents, cache: RowCache) {
     this.disk = disk
     this.extents = extents
     this.cache = cache
@@ -75,6 +78,7 @@ export class LogReader {
       const outcome = await promise
       if (outcome === 'read') return
       if (outcome === 'gone') throw notFound(seq)
+      if (outcome === 'damaged') throw damaged(seq)
       await this.extents.get(extentOf(seq))?.tidying
     }
   }
@@ -87,21 +91,38 @@ export class LogReader {
     const version = before === undefined || before.tidying !== undefined ? -1 : before.version
     let bytes = 0
     for await (const { key, value } of this.disk.scan(keys.messageRows(first, end))) {
-      rows.push({ at: keys.rowNumber(key), value })
+      if (wholeMessageRow(value)) rows.push({ at: keys.rowNumber(key), value })
+      else this.disk.damage.note({ key })
       bytes += value.length
       if (bytes >= READ_AHEAD_BYTES) break
+    }
+    // LevelDB loses the rest of a damaged block in a scan, and finds some of it by key.
+    if (rows[0]?.at !== first) {
+      const value = await this.alone(first)
+      if (value !== undefined) rows.unshift({ at: first, value })
     }
     const extent = this.extents.get(extentOf(seq))
     if (extent === undefined) return 'gone'
     // Rows that were being replaced may be the old or the new ones: only with a table that stood still are they surely its own.
     if (extent.tidying !== undefined || extent.version !== version) return 'changed'
-    if (rows.length === 0 || rows[0].at !== first) return 'gone'
+    if (rows[0]?.at !== first) return 'damaged'
     // The row asked for goes in last: whatever else must make room for it.
     for (let i = rows.length - 1; i >= 0; i--) {
       const { at, value } = rows[i]
       if (this.extents.rowOf(at) === at && !this.cache.has(at)) this.cache.set(at, value)
     }
     return 'read'
+  }
+
+  /** One row by its key; undefined when it is not there or damaged. */
+  private async alone(first: number): Promise<Buffer | undefined> {
+    try {
+      const value = await this.disk.get(keys.messageRowKey(first))
+      return value !== undefined && wholeMessageRow(value) ? value : undefined
+    } catch (error) {
+      if (hasCode(error, 'store_damaged')) return undefined
+      throw error
+    }
   }
 
   /** Ids of the plain queues that took the message, as long as its row has them: what has left may be left out. */
@@ -138,11 +159,17 @@ export class LogReader {
       }
       const rows: EntryRow[] = []
       for await (const { key, value } of this.disk.scan(keys.entryRows(extent.firstSeq, to + 1))) {
-        rows.push({ firstSeq: keys.rowNumber(key), row: value })
+        const firstSeq = keys.rowNumber(key)
+        if (wholeEntryRow(value, firstSeq)) rows.push({ firstSeq, row: value })
+        else this.disk.damage.note({ key })
       }
       if (extent.tidying === undefined && extent.version === version) return rows
     }
   }
+}
+
+function damaged(seq: number): AqueductError {
+  return new AqueductError('store_damaged', `Message ${seq} is damaged on the disk.`)
 }
 
 function notFound(seq: number): AqueductError {

@@ -17,8 +17,8 @@ import { AqueductError, hasCode } from '../core/errors.js'
 import { EXTENT_SEQUENCES, ROW_CACHE_BYTES_MAX } from '../core/limits.js'
 import type { Log } from '../core/log.js'
 import { putU32, putU48 } from './bytes.js'
+import type { CheckedDisk } from './checked.js'
 import { Checkpoint } from './checkpoint.js'
-import type { Disk } from './disk.js'
 import { type Extent, Extents, extentOf } from './extents.js'
 import type { Contributor, Journal } from './journal.js'
 import * as keys from './keys.js'
@@ -39,6 +39,11 @@ interface PendingRow {
   readonly entry: Buffer
 }
 
+/** True when an error of reading a message says that it will never be there again. Whoever still has an entry of it lets go of that: `damaged`. */
+export function isLost(error: unknown): boolean {
+  return hasCode(error, 'message_not_found') || hasCode(error, 'store_damaged')
+}
+
 export class MessageLog implements Contributor {
   /** Highest sequence that is on the disk. */
   committedSeq: number
@@ -49,6 +54,10 @@ export class MessageLog implements Contributor {
   /** For recovery: what was acknowledged since the last checkpoint, sequences by queue; and the first extent that may have rows. */
   readonly recoveredAcks: Map<number, Set<number>>
   readonly oldestExtent: number
+  /** For recovery: sequences from here to `nextSeq` were given by the last commit that stored messages. */
+  readonly grownFrom: number
+  /** Commits are missing: what they acknowledged is not known, and comes again. */
+  acksLost: boolean
 
   private readonly journal: Journal
   private readonly cache = new RowCache(ROW_CACHE_BYTES_MAX)
@@ -63,11 +72,13 @@ export class MessageLog implements Contributor {
   private acks: Buffer = Buffer.allocUnsafeSlow(64 * 1024)
   private ackBytes = COMMIT_HEADER_BYTES
 
-  constructor(o: { disk: Disk; journal: Journal; clock: Clock; log: Log; recovered: RecoveredLog }) {
+  constructor(o: { disk: CheckedDisk; journal: Journal; clock: Clock; log: Log; recovered: RecoveredLog }) {
     this.journal = o.journal
     this.next = o.recovered.nextSeq
     this.recoveredAcks = o.recovered.acks
     this.oldestExtent = o.recovered.oldestExtent
+    this.grownFrom = o.recovered.grownFrom
+    this.acksLost = o.recovered.missing > 0
     this.committedSeq = this.next - 1
     this.flightSeq = this.committedSeq
     this.checkpoint = new Checkpoint({
@@ -172,12 +183,15 @@ export class MessageLog implements Contributor {
     return this.reader.read(seq)
   }
 
-  /** Brings the row of `seq`, and some that follow it, into memory. Rejects with `message_not_found` or `store_failed`. */
+  /**
+   * Brings the row of `seq`, and some that follow it, into memory. Rejects with `message_not_found`, `store_damaged` (`isLost` of both) or
+   * `store_failed` (try again later).
+   */
   load(seq: number): Promise<void> {
     return this.reader.load(seq)
   }
 
-  /** The message, from wherever it is; undefined when it is gone. Rejects with `store_failed`. */
+  /** The message, from wherever it is; undefined when it is gone or damaged. Rejects with `store_failed`. */
   async fetch(seq: number): Promise<StoredMessage | undefined> {
     try {
       for (;;) {
@@ -186,7 +200,7 @@ export class MessageLog implements Contributor {
         await this.reader.load(seq)
       }
     } catch (error) {
-      if (hasCode(error, 'message_not_found')) return undefined
+      if (isLost(error)) return undefined
       throw error
     }
   }

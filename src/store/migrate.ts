@@ -8,18 +8,23 @@
 import { AqueductError } from '../core/errors.js'
 import type { Log } from '../core/log.js'
 import { getU32, putU32 } from './bytes.js'
-import type { Disk } from './disk.js'
+import type { Disk, Op } from './disk.js'
 import { everything, metaKey } from './keys.js'
 
 export type Step = (disk: Disk) => Promise<void>
+type Steps = readonly (Step | undefined)[]
 
-/** `steps[n]` leads from version n to n + 1. Version 1 is the first. */
-const STEPS: readonly (Step | undefined)[] = [undefined]
+/**
+ * `steps[n]` leads from version n to n + 1. Version 1 is the first. In version 2 rows have checksums (`checked.ts`): those of before are read as they
+ * are, and get one when they are written again.
+ */
+const STEPS: Steps = [undefined, () => Promise.resolve()]
 const APP = 'aqueduct'
 const schemaKey = metaKey('schema')
 
-/** Brings the store to the newest version, or marks an empty one with it. Throws `store_version` or `store_damaged`. */
-export async function migrate(disk: Disk, log: Log, steps: readonly (Step | undefined)[] = STEPS): Promise<void> {
+/** Brings the store to the newest version, or marks an empty one with it, and `made` beside. Throws `store_version` or `store_damaged`. */
+export async function migrate(disk: Disk, log: Log, o: { steps?: Steps; made?: readonly Op[] } = {}): Promise<void> {
+  const { steps = STEPS, made = [] } = o
   const newest = steps.length
   const row = await disk.get(schemaKey)
   if (row === undefined) {
@@ -29,7 +34,7 @@ export async function migrate(disk: Disk, log: Log, steps: readonly (Step | unde
         'The database of store.path has rows but no schema version, so it is not of Aqueduct. Nothing was changed. Set another store.path.',
       )
     }
-    return mark(disk, newest)
+    return mark(disk, newest, made)
   }
   if (row.length < 4 || row.toString('latin1', 4) !== APP) {
     throw new AqueductError(
@@ -53,9 +58,9 @@ export async function migrate(disk: Disk, log: Log, steps: readonly (Step | unde
   }
 }
 
-function mark(disk: Disk, version: number): Promise<void> {
+function mark(disk: Disk, version: number, beside: readonly Op[] = []): Promise<void> {
   const value = Buffer.alloc(4 + APP.length)
   putU32(value, 0, version)
   value.write(APP, 4, 'latin1')
-  return disk.write([{ type: 'put', key: schemaKey, value }], true)
+  return disk.write([...beside, { type: 'put', key: schemaKey, value }], true)
 }

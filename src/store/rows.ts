@@ -19,6 +19,7 @@
  *
  * Always true: messages of a row are in order of seq and in one extent; a row that was swept may lack some.
  */
+import { AqueductError, hasCode } from '../core/errors.js'
 import { getU16, getU32, getU48 } from './bytes.js'
 import type { MessageView } from './message.js'
 
@@ -84,6 +85,28 @@ export function tableStart(row: Buffer, count: number): number {
   return row.length - 2 - count * TABLE_ENTRY_BYTES
 }
 
+/** False when it is no message row of ours: the views of its messages would not be within it. */
+export function wholeMessageRow(row: Buffer): boolean {
+  if (row.length < ROW_HEADER_BYTES + 2 || row[0] !== ROW_VERSION) return false
+  const count = messageCount(row)
+  const table = tableStart(row, count)
+  if (table < ROW_HEADER_BYTES || count === 0) return false
+  let before = -1
+  let from = ROW_HEADER_BYTES
+  for (let i = 0; i < count; i++) {
+    const slot = table + i * TABLE_ENTRY_BYTES
+    const delta = getU16(row, slot)
+    const end = i + 1 < count ? getU32(row, slot + TABLE_ENTRY_BYTES + 4) : table
+    // Flags, and a body with a topic's length and the room for an identifier at least.
+    if (delta <= before || getU32(row, slot + 4) !== from || end < from + 5 || end > table) return false
+    const message = new StoredMessage(row, i)
+    if (message.bodyStart + 4 > end || message.payloadStart > end) return false
+    before = delta
+    from = end
+  }
+  return true
+}
+
 /** Where in the row the message with seq `first + delta` is, or -1. */
 export function findMessage(row: Buffer, delta: number): number {
   const count = messageCount(row)
@@ -100,7 +123,25 @@ export function findMessage(row: Buffer, delta: number): number {
   return low < count && getU16(row, table + low * TABLE_ENTRY_BYTES) === delta ? low : -1
 }
 
-/** Walks the entries of an entry row without making an object for any of them. */
+/** False when it is no entry row of ours. */
+export function wholeEntryRow(row: Buffer, first: number): boolean {
+  if (row.length < ROW_HEADER_BYTES || row[0] !== ROW_VERSION) return false
+  const reader = new EntryReader()
+  try {
+    reader.open(row, first)
+    while (reader.next());
+    return true
+  } catch (error) {
+    if (hasCode(error, 'store_damaged')) return false
+    throw error
+  }
+}
+
+function unreadable(first: number): AqueductError {
+  return new AqueductError('store_damaged', `Entry row ${first} of the store cannot be read.`)
+}
+
+/** Walks the entries of an entry row without making an object for any of them. Throws `store_damaged` where the row ends too early. */
 export class EntryReader {
   /* the message */
   seq = 0
@@ -178,6 +219,7 @@ export class EntryReader {
     } else {
       this.left = this.entryCount = 1
     }
+    if (at > row.length) throw unreadable(this.first)
     this.at = at
     return true
   }
@@ -206,6 +248,7 @@ export class EntryReader {
         at += 2 + getU16(row, at)
       }
     }
+    if (at > row.length) throw unreadable(this.first)
     this.at = this.entryEnd = at
     return true
   }
@@ -223,7 +266,11 @@ export interface CommitRow {
   readonly acks: number
 }
 
-export function commitRow(row: Buffer): CommitRow {
+/** Undefined when it is none of ours. */
+export function commitRow(row: Buffer): CommitRow | undefined {
+  if (row[0] !== ROW_VERSION || row.length < COMMIT_HEADER_BYTES || (row.length - COMMIT_HEADER_BYTES) % ACK_BYTES !== 0) {
+    return undefined
+  }
   return { nextSeq: getU48(row, 1), acks: (row.length - COMMIT_HEADER_BYTES) / ACK_BYTES }
 }
 

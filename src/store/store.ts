@@ -7,6 +7,8 @@
 import type { Clock } from '../core/clock.js'
 import type { AqueductError } from '../core/errors.js'
 import type { Log } from '../core/log.js'
+import { CheckedDisk, everyRowHasOne } from './checked.js'
+import { Damage } from './damage.js'
 import type { Disk, Durability } from './disk.js'
 import type { Files } from './files.js'
 import { Journal } from './journal.js'
@@ -35,9 +37,11 @@ export interface StoreOptions {
 
 export interface Store {
   readonly journal: Journal
-  readonly disk: Disk
+  readonly disk: CheckedDisk
   readonly messages: MessageLog
-  /** Commits found missing at the start, each already logged; 0 in a healthy store. */
+  /** What was found damaged since the store was opened. */
+  readonly damage: Damage
+  /** Commits found missing at the start, each already logged; 0 in a healthy store. What they had acknowledged may be delivered again. */
   readonly missingCommits: number
   /** Below `min_free_bytes` or above `max_bytes`: whoever admits new messages refuses them. Everything else still works. */
   readonly full: boolean
@@ -52,9 +56,11 @@ export interface Store {
 /** Opens the store. Rejects with `store_locked`, `store_version`, `store_damaged` or `store_failed`; nothing is open then, and no file has changed. */
 export async function openStore(o: StoreOptions): Promise<Store> {
   const folder = o.disk !== undefined || o.durability === 'memory' ? undefined : await openFolder(o)
-  const disk = folder?.disk ?? o.disk ?? new MemoryDisk()
+  const damage = new Damage(o.log)
+  const disk = new CheckedDisk(folder?.disk ?? o.disk ?? new MemoryDisk(), damage)
   try {
-    await migrate(disk, o.log)
+    await migrate(disk, o.log, { made: [everyRowHasOne] })
+    await disk.begin()
     const recovered = await recoverCommits(disk, o.log)
     await folder?.accept(recovered.commit)
     const journal = new Journal({ disk, sync: o.durability === 'fsync', clock: o.clock, log: o.log, committed: recovered.commit })
@@ -65,6 +71,7 @@ export async function openStore(o: StoreOptions): Promise<Store> {
     const close = (): Promise<void> => folder?.close() ?? disk.close()
     return new OpenStore({ disk, journal, messages, space, missing: recovered.missing, clock: o.clock, close })
   } catch (error) {
+    damage.say()
     if (folder !== undefined) await folder.refuse()
     else await disk.close().catch(() => {})
     throw error
@@ -73,8 +80,9 @@ export async function openStore(o: StoreOptions): Promise<Store> {
 
 class OpenStore implements Store {
   readonly journal: Journal
-  readonly disk: Disk
+  readonly disk: CheckedDisk
   readonly messages: MessageLog
+  readonly damage: Damage
   readonly missingCommits: number
   onFailed: ((error: AqueductError) => void) | null = null
   private readonly space: Space
@@ -83,7 +91,7 @@ class OpenStore implements Store {
   private closing: Promise<void> | undefined
 
   constructor(o: {
-    disk: Disk
+    disk: CheckedDisk
     journal: Journal
     messages: MessageLog
     space: Space
@@ -93,6 +101,7 @@ class OpenStore implements Store {
   }) {
     this.journal = o.journal
     this.disk = o.disk
+    this.damage = o.disk.damage
     this.messages = o.messages
     this.missingCommits = o.missing
     this.space = o.space
@@ -101,6 +110,7 @@ class OpenStore implements Store {
     this.ticking = o.clock.every(1_000, () => {
       void this.space.refresh()
       this.messages.tick()
+      this.damage.say()
     })
   }
 
@@ -124,6 +134,10 @@ class OpenStore implements Store {
     checkpoint.finish()
     await this.journal.close()
     await checkpoint.quiet()
-    await this.closeDisk()
+    try {
+      await this.closeDisk()
+    } finally {
+      this.damage.say()
+    }
   }
 }

@@ -9,6 +9,7 @@
  * set of whole rows with the same messages.
  */
 import type { Clock } from '../core/clock.js'
+import { AqueductError } from '../core/errors.js'
 import { LOG_ROW_BYTES_MAX } from '../core/limits.js'
 import type { Log } from '../core/log.js'
 import type { Checkpoint } from './checkpoint.js'
@@ -18,7 +19,7 @@ import type { Journal } from './journal.js'
 import * as keys from './keys.js'
 import type { LogReader } from './log-reader.js'
 import { RowWriter } from './row-writer.js'
-import { EntryReader, findMessage, StoredMessage } from './rows.js'
+import { EntryReader, findMessage, StoredMessage, wholeEntryRow, wholeMessageRow } from './rows.js'
 
 /** An extent is sparse when less than one in SPARSE_RATIO of its entries is alive. */
 const SPARSE_RATIO = 4
@@ -154,6 +155,9 @@ export class Tidier {
         if (!this.goesOn(extent)) return false
         if (beside === undefined || keys.rowNumber(beside.key) !== firstSeq) return false
         const entry: Buffer = beside.value
+        // A row that cannot be read is not among them, and takes its place in the table all the same: what is there stays as it is.
+        if (extent.row(table + this.old.length) !== firstSeq) return false
+        if (!wholeMessageRow(message) || !wholeEntryRow(entry, firstSeq)) return false
         if (this.old.length > 0 && !this.fits(firstSeq, entry, message)) {
           if (await this.emit(extent, table)) table++
           if (!this.goesOn(extent)) return false
@@ -205,7 +209,9 @@ export class Tidier {
   }
 
   private copyMessage(writer: RowWriter, row: Buffer, seq: number, first: number): true {
-    writer.message(seq, new StoredMessage(row, findMessage(row, seq - first)))
+    const i = findMessage(row, seq - first)
+    if (i < 0) throw new AqueductError('store_damaged', `Message ${seq} of the store has entries and is not there.`)
+    writer.message(seq, new StoredMessage(row, i))
     return true
   }
 
@@ -250,6 +256,7 @@ export class Tidier {
     }
     let total = 0
     for (const { entry, firstSeq } of rows) {
+      if (!wholeEntryRow(entry, firstSeq)) return undefined
       entries.open(entry, firstSeq)
       while (entries.nextMessage()) {
         total += entries.entryCount

@@ -9,7 +9,7 @@ import type { BrokerSettings } from '../../src/broker/settings.js'
 import { makeSettings } from '../../src/config/load.js'
 import type { SettingsInput } from '../../src/config/schema.js'
 import { systemClock } from '../../src/core/clock.js'
-import { silentLog } from '../../src/core/log.js'
+import { type Log, silentLog } from '../../src/core/log.js'
 import { listenTcp } from '../../src/listeners/tcp.js'
 import { type BridgeOptions, type Bridges, bridge, type DelayedLimits } from '../../src/plugins/bridge/index.js'
 import { type ConsumersOptions, consumers } from '../../src/plugins/consumers/index.js'
@@ -44,7 +44,10 @@ export interface ClockedOptions {
   delayed?: Partial<DelayedLimits>
   /** An earlier broker's disk: what it committed is there. */
   after?: CutDisk
+  /** Instead: the disk itself. */
+  disk?: CutDisk
   clock?: ManualClock
+  log?: Log
 }
 
 export interface ClockedBroker {
@@ -68,7 +71,7 @@ export interface ClockedBroker {
 /** A broker on its listener whose time stands still until `clock.advance`. */
 export async function startClocked(o: ClockedOptions = {}): Promise<ClockedBroker> {
   const clock = o.clock ?? new ManualClock()
-  const disk = new CutDisk(o.after?.rows)
+  const disk = o.disk ?? new CutDisk(o.after?.rows)
   let queues: DurableQueues | undefined
   const probe: Plugin = {
     name: 'probe',
@@ -93,10 +96,11 @@ export async function startClocked(o: ClockedOptions = {}): Promise<ClockedBroke
     settings: o.settings ?? {},
     aedes: o.aedes ?? {},
     clock,
+    ...(o.log === undefined ? {} : { log: o.log }),
   })
   const openOn = async (on: CutDisk): Promise<Store> => {
     const options = { path: '', durability: 'fsync', min_free_bytes: 0, max_bytes: 0 } as const
-    const opened = await openStore({ ...options, clock, log: silentLog, disk: on })
+    const opened = await openStore({ ...options, clock, log: o.log ?? silentLog, disk: on })
     await broker.open(opened)
     return opened
   }

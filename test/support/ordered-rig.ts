@@ -14,6 +14,7 @@ import { MemoryDisk } from '../../src/store/memory.js'
 import type { MessageView } from '../../src/store/message.js'
 import { openStore, type Store } from '../../src/store/store.js'
 import { ManualClock } from './clock.js'
+import { checked } from './store.js'
 
 /** Passes everything on until it is cut; then writes go nowhere and are never answered, as for a process that has died. */
 class Cuttable implements Disk {
@@ -192,7 +193,7 @@ export class OrderedRig {
   /** Every index row of a queue as it is on the disk. */
   async rows(q: OrderedQueue): Promise<OrderedEntry[]> {
     const out: OrderedEntry[] = []
-    for await (const { key, value } of this.base.scan(orderedIndexOf(q.id))) {
+    for await (const { key, value } of checked(this.base).scan(orderedIndexOf(q.id))) {
       if (key[5] === ID_END) continue
       const e = entryOf(key, value)
       if (e === undefined) throw new Error('a row that is no entry')

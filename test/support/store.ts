@@ -2,6 +2,8 @@ import type { Clock } from '../../src/core/clock.js'
 import { type Log, silentLog } from '../../src/core/log.js'
 import { type Engine, openEngine } from '../../src/queue/engine.js'
 import type { QueueLimits } from '../../src/queue/queue.js'
+import { CheckedDisk } from '../../src/store/checked.js'
+import { Damage } from '../../src/store/damage.js'
 import type { Disk, Row } from '../../src/store/disk.js'
 import { everything } from '../../src/store/keys.js'
 import type { MessageView } from '../../src/store/message.js'
@@ -58,6 +60,11 @@ export async function openOn(
   })
   const more = o.ringEntriesMax === undefined ? {} : { ringEntriesMax: o.ringEntriesMax }
   return { store, engine: await openEngine({ store, clock, log, ...more }), clock }
+}
+
+/** The rows of `disk` as the store sees them. */
+export function checked(disk: Disk): CheckedDisk {
+  return new CheckedDisk(disk, new Damage(silentLog))
 }
 
 /** Lets everything that was asked for in this turn begin. */

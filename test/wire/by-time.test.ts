@@ -15,6 +15,7 @@ import {
   T,
 } from '../support/broker.js'
 import type { Props } from '../support/mqtt-properties.js'
+import { checked } from '../support/store.js'
 
 let b: ClockedBroker
 let witness: MqttClient
@@ -441,10 +442,10 @@ test('rows of the first version are read: sessions live as long as the setting s
     const id = stored?.sessions.get(name)?.id.toString(16).padStart(8, '0')
     const ends = name === 'gone' ? clock.now() + 20_000 : 0
     const row = hex(`01 ${id} ${ends.toString(16).padStart(12, '0')} 04 0000`)
-    await disk.rows.write([{ type: 'put', key: keys.sessionKey(name), value: row }], false)
+    await checked(disk.rows).write([{ type: 'put', key: keys.sessionKey(name), value: row }], false)
   }
   const value = hex('01 01 000000000102 000000000000 00000000 0003 772f78 0000 627965')
-  await disk.rows.write([{ type: 'put', key: keys.willKey('other'), value }], false)
+  await checked(disk.rows).write([{ type: 'put', key: keys.willKey('other'), value }], false)
   await start({ after: disk, clock, settings: { session_expiry_s: 60 } })
   expect([b.broker.state.stats.willsPublished, await wills()]).toEqual([1, 0])
   clock.advance(19_750)

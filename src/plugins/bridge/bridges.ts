@@ -7,6 +7,7 @@
 import type { BrokerApi } from '../../broker/plugin.js'
 import { AqueductError } from '../../core/errors.js'
 import type { OrderedQueues } from '../../queue/ordered-queues.js'
+import type { Damaged } from '../../store/disk.js'
 import { bridgeRuleKey, bridgeRules, textOf } from '../../store/keys.js'
 import type { Store } from '../../store/store.js'
 import { type RuleCounts, Tally, Totals } from './counts.js'
@@ -115,9 +116,20 @@ export class RuleBook implements Bridges {
       this.provide(standing, compiled)
       this.activate(standing, compiled, 'settings')
     }
-    for await (const { key, value } of store.disk.scan(bridgeRules)) {
+    const onDamaged = ({ key, lt }: Damaged): void => {
+      if (lt === undefined) this.idle.add(textOf(key).toString())
+      const rule = lt === undefined ? textOf(key).toString() : 'unknown'
+      api.log.error({ rule }, 'a stored bridge rule is damaged: it rests, nothing is copied by it until it is made anew')
+    }
+    for await (const { key, value } of store.disk.scan(bridgeRules, { onDamaged })) {
       const name = textOf(key).toString()
-      const compiled = this.revive(name, readRuleRow(name, value))
+      const fields = readRuleRow(value)
+      if (fields === undefined) {
+        store.damage.note({ key })
+        onDamaged({ key })
+        continue
+      }
+      const compiled = this.revive(name, fields)
       if (compiled === undefined) this.idle.add(name)
       else this.activate(standing, compiled, 'stored')
     }

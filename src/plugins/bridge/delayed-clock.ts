@@ -93,9 +93,7 @@ export class DelayedClock {
     const { messages } = this.store
     // A delay shorter than the commit that stores the message.
     if (d.seq > messages.committedSeq) await this.queue.committed()
-    const message = await messages.fetch(d.seq)
-    if (message === undefined) this.api.log.error({ seq: d.seq }, 'a delayed message is not in the store')
-    return message
+    return messages.fetch(d.seq)
   }
 
   /** Both in one turn, and so in one commit: the message goes in, its entry goes. */
@@ -104,7 +102,7 @@ export class DelayedClock {
     // Reading took too long: it is handed out again.
     if (d.leasedUntil <= api.clock.now()) return
     if (message === undefined) {
-      queue.release(d.receipt, 'refused')
+      queue.release(d.receipt, 'damaged')
       return
     }
     const { qos, retain } = publishedOf(d)

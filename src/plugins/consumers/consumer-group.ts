@@ -14,6 +14,8 @@ import type { Mailboxes } from '../../broker/ports.js'
 import { FLAG_QOS } from '../../broker/ports.js'
 import type { Clock } from '../../core/clock.js'
 import type { Log } from '../../core/log.js'
+import { READ_AGAIN_MS } from '../../queue/reading.js'
+import { isLost } from '../../store/log.js'
 import type { Store } from '../../store/store.js'
 import { Chooser, type Distribution, isHash, keyHash, ownerOf } from './distribution.js'
 import { type Item, NO_KEY, type Source } from './item.js'
@@ -214,8 +216,18 @@ export class ConsumerGroup {
       this.wake()
     }
     item.load().then(loaded, (error: unknown) => {
-      this.rules.log.error({ err: error, client: member.session.clientId }, 'a waiting message cannot be read')
-      member.loading = false
+      if (isLost(error)) {
+        const at = member.parked.indexOf(item)
+        // It may have gone back meanwhile: then whoever gets it next finds out.
+        if (at >= 0) {
+          member.parked.splice(at, 1)
+          item.damaged()
+        }
+        loaded()
+        return
+      }
+      this.rules.log.error({ err: error, client: member.session.clientId }, 'a waiting message cannot be read; it is tried again')
+      this.rules.clock.after(READ_AGAIN_MS, loaded)
     })
   }
 

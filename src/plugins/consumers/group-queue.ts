@@ -4,12 +4,13 @@
  */
 import { FLAG_EXPIRES, FLAG_RETAIN } from '../../broker/ports.js'
 import type { Clock } from '../../core/clock.js'
-import { hasCode } from '../../core/errors.js'
 import type { Log } from '../../core/log.js'
 import type { Engine } from '../../queue/engine.js'
 import type { OrderedQueues } from '../../queue/ordered-queues.js'
 import { PlainQueue } from '../../queue/plain.js'
 import type { Departure, Entry, QueueLimits, SessionQueue } from '../../queue/queue.js'
+import { READ_AGAIN_MS, readEntry } from '../../queue/reading.js'
+import { isLost } from '../../store/log.js'
 import type { MessageView } from '../../store/message.js'
 import type { Store } from '../../store/store.js'
 import { Held } from '../qos-retry/held.js'
@@ -140,6 +141,10 @@ export class GroupQueue implements Source {
       const { queue, entry } = lent
       const message = this.bring(queue, entry)
       if (message === undefined) return undefined
+      if (message === null) {
+        this.done(queue, entry, 'damaged')
+        continue
+      }
       const { max_attempts } = this.o
       if (max_attempts === 0 || entry.attempts <= max_attempts) return new QueueItem(this, queue, entry)
       this.bury(queue, entry, message)
@@ -157,9 +162,9 @@ export class GroupQueue implements Source {
     return entry === undefined ? undefined : { queue, entry }
   }
 
-  /** The message of a lent entry; undefined: it is on its way. */
-  private bring(queue: SessionQueue, entry: Entry): MessageView | undefined {
-    const message = readOf(queue, entry)
+  /** The message of a lent entry; undefined: it is on its way; null: it is damaged. */
+  private bring(queue: SessionQueue, entry: Entry): MessageView | undefined | null {
+    const message = readEntry(queue, entry)
     if (message !== undefined) return message
     this.loading = entry
     const loaded = (): void => {
@@ -169,8 +174,18 @@ export class GroupQueue implements Source {
       this.onReady(true)
     }
     queue.load(entry).then(loaded, (error: unknown) => {
-      this.loading = null
-      if (!this.ended) this.o.log.error({ err: error, group: this.name }, 'a waiting message cannot be read')
+      if (isLost(error)) {
+        this.loading = null
+        this.done(queue, entry, 'damaged')
+        if (!this.ended) this.onReady(true)
+        return
+      }
+      if (!this.ended) this.o.log.error({ err: error, group: this.name }, 'a waiting message cannot be read; it is tried again')
+      queue.release(entry, false)
+      this.o.clock.after(READ_AGAIN_MS, () => {
+        this.loading = null
+        if (!this.ended) this.onReady(true)
+      })
     })
     return undefined
   }
@@ -258,8 +273,10 @@ class QueueItem extends Item {
     return readOf(this.queue, this.entry)
   }
 
-  load(): Promise<void> {
-    return this.queue.load(this.entry)
+  async load(): Promise<void> {
+    await this.queue.load(this.entry)
+    // Its row may be there and not have it: whoever waits must hear of that.
+    this.queue.read(this.entry)
   }
 
   done(): void {
@@ -274,6 +291,10 @@ class QueueItem extends Item {
     this.home.done(this.queue, this.entry, 'expired')
   }
 
+  damaged(): void {
+    this.home.done(this.queue, this.entry, 'damaged')
+  }
+
   kept(): void {
     this.home.done(this.queue, this.entry, 'refused')
   }
@@ -285,12 +306,7 @@ class QueueItem extends Item {
 
 /** Undefined when it must be loaded, or is gone with its queue. */
 function readOf(queue: SessionQueue, entry: Entry): MessageView | undefined {
-  try {
-    return queue.read(entry)
-  } catch (error) {
-    if (hasCode(error, 'message_not_found')) return undefined
-    throw error
-  }
+  return readEntry(queue, entry) ?? undefined
 }
 
 function hashBytes(hash: number): Buffer {

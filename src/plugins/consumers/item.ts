@@ -41,6 +41,8 @@ export abstract class Item implements Brought {
   protected abstract refused(): void
   abstract expired(): void
   abstract kept(): void
+  /** Its message cannot be read, and never will be. */
+  abstract damaged(): void
   /** To its old place. `counted`: it had reached somebody. */
   abstract back(counted: boolean): void
   /** May it be taken from a live member that does not acknowledge? */

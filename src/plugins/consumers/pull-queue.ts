@@ -7,11 +7,13 @@
  * attempt.
  */
 import type { Clock } from '../../core/clock.js'
-import { AqueductError, hasCode } from '../../core/errors.js'
+import { AqueductError } from '../../core/errors.js'
 import type { Log } from '../../core/log.js'
 import type { Delivery } from '../../queue/ordered-api.js'
 import type { OrderedQueue } from '../../queue/ordered-queue.js'
 import type { OrderedQueues } from '../../queue/ordered-queues.js'
+import { READ_AGAIN_MS } from '../../queue/reading.js'
+import { isLost } from '../../store/log.js'
 import type { MessageView } from '../../store/message.js'
 import type { Store } from '../../store/store.js'
 import { type Distribution, hashOf, isHash } from './distribution.js'
@@ -97,28 +99,31 @@ export class PullQueue implements Source {
     this.fetching = true
     const items = got.map((d) => new PullItem(this, queue, d))
     for (const item of items) this.out.add(item)
+    let brought = 0
     try {
       await queue.committed()
-      for (const item of items) {
-        if (await this.bring(item)) this.arrived.push(item)
+      for (; brought < items.length; brought++) {
+        if (await this.bring(items[brought])) this.arrived.push(items[brought])
       }
     } catch (error) {
-      if (!this.ended && !this.o.store.journal.failed)
-        this.o.log.error({ err: error, queue: this.name }, 'a queue cannot be read')
+      if (!this.ended && !this.o.store.journal.failed) {
+        this.o.log.error({ err: error, queue: this.name }, 'a queue cannot be read; it is tried again')
+      }
+      for (const item of items.slice(brought)) item.back(false)
+      await new Promise<void>((resolve) => this.o.clock.after(READ_AGAIN_MS, resolve))
     }
     this.fetching = false
     if (this.ended) this.idle()
     else this.onReady(true)
   }
 
-  /** False when the message is not in the store, which it should be: its lease runs out then, and the attempts decide. */
+  /** False when the message is damaged: it leaves. */
   private async bring(item: PullItem): Promise<boolean> {
     try {
-      while (item.read() === undefined) await item.load()
+      while (this.o.store.messages.read(item.seq) === undefined) await item.load()
     } catch (error) {
-      if (!hasCode(error, 'message_not_found')) throw error
-      this.out.delete(item)
-      this.o.log.error({ err: error, queue: this.name }, 'a message of this queue is not in the store')
+      if (!isLost(error)) throw error
+      item.damaged()
       return false
     }
     if (isHash(this.o.distribution)) item.hash = this.hashFor(item)
@@ -141,11 +146,19 @@ export class PullQueue implements Source {
   /* ---- for its items ---- */
 
   message(item: PullItem): MessageView | undefined {
-    return this.o.store.messages.read(item.seq)
+    try {
+      return this.o.store.messages.read(item.seq)
+    } catch (error) {
+      if (isLost(error)) return undefined
+      throw error
+    }
   }
 
-  load(item: PullItem): Promise<void> {
-    return this.o.store.messages.load(item.seq)
+  async load(item: PullItem): Promise<void> {
+    const { messages } = this.o.store
+    await messages.load(item.seq)
+    // Its row may be there and not have it: whoever waits must hear of that.
+    messages.read(item.seq)
   }
 
   /** The hand-out ends. A queue or store that is gone has nothing to end. */
@@ -203,6 +216,10 @@ class PullItem extends Item {
 
   expired(): void {
     this.home.finish(this, (queue) => queue.release(this.receipt, 'expired'))
+  }
+
+  damaged(): void {
+    this.home.finish(this, (queue) => queue.release(this.receipt, 'damaged'))
   }
 
   kept(): void {

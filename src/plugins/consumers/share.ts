@@ -127,9 +127,11 @@ export class SharedGroups implements Space {
   }
 
   /** Once the broker serves, all stored members have joined: a stored group without any lost them while this plugin was not there. */
-  private tidy({ queue: { engine } }: ShareParts): void {
+  private tidy({ queue: { engine, store } }: ShareParts): void {
     if (this.tidied) return
     this.tidied = true
+    // Or their memberships are damaged: then they come again with the clients, who are told that no session was present.
+    if (store.damage.byKind.has('subscription') || store.damage.byKind.has('session')) return
     for (const queue of [...engine.queues()]) {
       if (queue.kind === 'group' && !this.groups.has(queue.name)) engine.deleteQueue(queue)
     }

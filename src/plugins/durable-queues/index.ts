@@ -14,6 +14,7 @@ import type { MessageView } from '../../store/message.js'
 import type { Store } from '../../store/store.js'
 import type { CommitPoint } from '../../store/waiter.js'
 import { SessionMailboxes } from './mailboxes.js'
+import { sessionQueues } from './redefine.js'
 
 export interface DurableQueuesOptions {
   /** Bounds of one session's queue. `reject` is not for sessions: a full one never holds up a publisher. */
@@ -116,7 +117,8 @@ export function durableQueues(options: Partial<DurableQueuesOptions> = {}): Plug
         const recoverOthers = async (e: Engine): Promise<void> => {
           others.push(await openOrderedQueues({ store, clock, random, log, standard, ...traced, takeId: () => e.takeQueueId() }))
         }
-        engine = await openEngine({ store, clock, log, recoverOthers, ...traced })
+        const define = (ids: ReadonlySet<number>) => sessionQueues(store, ids, limits)
+        engine = await openEngine({ store, clock, log, recoverOthers, define, ...traced })
         ordered = others[0] as OrderedQueues
         await driver.load(store)
         return new SessionMailboxes(engine, ordered, store, driver, limits)

@@ -1,6 +1,7 @@
 /** Joins sessions of the broker with queues of the engine: one queue each, one append per copy. */
 import type { Mailbox, Mailboxes } from '../../broker/ports.js'
 import { FLAG_EXPIRES, FLAG_QOS } from '../../broker/ports.js'
+import { PACKET_ID_MAX } from '../../core/limits.js'
 import type { Engine } from '../../queue/engine.js'
 import type { OrderedQueues } from '../../queue/ordered-queues.js'
 import type { Entry, QueueLimits, SessionQueue } from '../../queue/queue.js'
@@ -18,12 +19,15 @@ export class SessionMailboxes implements Mailboxes {
   private readonly limits: QueueLimits
   private readonly storage: SessionStorage
   private open: MessageView | undefined
+  /** Queues of sessions that the start found and nobody restored so far: client ids by queue id. */
+  private readonly unclaimed = new Map<number, string>()
 
   constructor(engine: Engine, ordered: OrderedQueues, store: Store, driver: Driver, limits: QueueLimits) {
     this.engine = engine
     this.ordered = ordered
     this.driver = driver
     this.limits = limits
+    for (const { id, kind, name } of engine.queues()) if (kind === 'session') this.unclaimed.set(id, name)
     this.storage = {
       store,
       commit: store.journal,
@@ -48,7 +52,14 @@ export class SessionMailboxes implements Mailboxes {
     const queue = this.engine.queue(id)
     if (queue === undefined) return undefined
     queue.limits = this.limits
-    return this.driver.mailbox(queue, clientId, this.storage, maybeSent)
+    this.unclaimed.delete(id)
+    // Any of them may be one that was acknowledged in a commit that is missing.
+    const sent = this.storage.store.messages.acksLost ? PACKET_ID_MAX : maybeSent
+    return this.driver.mailbox(queue, clientId, this.storage, sent)
+  }
+
+  unclaimedQueues(): { clientId: string; id: number }[] {
+    return [...this.unclaimed].map(([id, clientId]) => ({ clientId, id }))
   }
 
   remove(mailbox: Mailbox): void {

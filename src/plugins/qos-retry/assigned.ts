@@ -3,9 +3,10 @@
  * folder was imported from. Few sessions have any. The rows are deleted with the messages.
  */
 import { PACKET_ID_MAX } from '../../core/limits.js'
-import type { Disk, KeyRange } from '../../store/disk.js'
+import type { KeyRange } from '../../store/disk.js'
 import type { Journal } from '../../store/journal.js'
 import { metaKey } from '../../store/keys.js'
+import type { Store } from '../../store/store.js'
 
 const PREFIX = 'packet-id/'
 /** `/` and the byte behind it: all rows of all sessions. */
@@ -61,7 +62,7 @@ export interface AssignedRow {
 }
 
 /** All rows of the store, by queue id. */
-export async function readAssigned(disk: Disk): Promise<Map<number, AssignedRow[]>> {
+export async function readAssigned({ disk, damage }: Store): Promise<Map<number, AssignedRow[]>> {
   const byQueue = new Map<number, AssignedRow[]>()
   for await (const { key, value } of disk.scan(rows)) {
     const [queueId, seq] = key
@@ -71,6 +72,10 @@ export async function readAssigned(disk: Disk): Promise<Map<number, AssignedRow[
       .map(Number)
     const list = byQueue.get(queueId)
     const row = { seq, packetId: Number(value.toString()) }
+    if (![queueId, seq, row.packetId].every(Number.isSafeInteger)) {
+      damage.note({ key })
+      continue
+    }
     if (list === undefined) byQueue.set(queueId, [row])
     else list.push(row)
   }

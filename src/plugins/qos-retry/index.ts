@@ -43,10 +43,14 @@ export function qosRetry(options: Partial<QosRetryOptions> = {}): Plugin {
       api.use<DurableQueues>('durable-queues').deliverWith({
         async load(store) {
           left = new Map()
-          given = await readAssigned(store.disk)
+          given = await readAssigned(store)
           for await (const row of store.disk.scan(pubrels)) {
             const { sessionId, seq } = pubrelFields(row.key)
-            const packetId = row.value.readUInt16BE(0)
+            const packetId = row.value.length === 2 ? row.value.readUInt16BE(0) : 0
+            if (packetId === 0) {
+              store.damage.note({ key: row.key })
+              continue
+            }
             const list = left.get(sessionId)
             if (list === undefined) left.set(sessionId, [{ packetId, seq }])
             else list.push({ packetId, seq })

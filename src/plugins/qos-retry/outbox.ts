@@ -18,7 +18,9 @@ import type { Clock } from '../../core/clock.js'
 import { PACKET_ID_MAX } from '../../core/limits.js'
 import type { Log } from '../../core/log.js'
 import type { Departure, Entry, SessionQueue } from '../../queue/queue.js'
+import { READ_AGAIN_MS, readEntry } from '../../queue/reading.js'
 import { pubrelKey } from '../../store/keys.js'
+import { isLost } from '../../store/log.js'
 import type { MessageView } from '../../store/message.js'
 import type { Waiter } from '../../store/waiter.js'
 import type { SessionStorage } from '../durable-queues/index.js'
@@ -50,6 +52,8 @@ export class Outbox implements Waiter {
   /** An entry that was leased and whose bytes are being read from the store. */
   protected loading: Entry | null = null
   private pumping = false
+  /** A message could not be read, and is tried again soon. */
+  private resting = false
   /** Null for nearly all: see there. */
   protected assigned: AssignedIds | null = null
   /** The identifier last taken from the own queue. */
@@ -147,7 +151,7 @@ export class Outbox implements Waiter {
   /** Sends one message. False when there is none, no room for one, or its bytes must be read first. */
   private sendNext(): boolean {
     const { to, queue } = this
-    if (to === null || this.loading !== null || this.inFlight >= to.window || !to.writable) return false
+    if (to === null || this.loading !== null || this.resting || this.inFlight >= to.window || !to.writable) return false
     const index = queue.peekIndex()
     if (index < 0) return false
     const packetId = 1 + (index % PACKET_ID_MAX)
@@ -159,12 +163,14 @@ export class Outbox implements Waiter {
       queue.release(entry, false)
       return false
     }
-    const message = queue.read(entry)
+    const message = readEntry(queue, entry)
     if (message === undefined) {
       this.load(entry)
       return false
     }
-    this.send(to, entry, message, this.assigned === null ? packetId : this.idOf(entry))
+    const id = this.assigned === null ? packetId : this.idOf(entry)
+    if (message === null) this.lose(entry, id)
+    else this.send(to, entry, message, id)
     return true
   }
 
@@ -179,13 +185,11 @@ export class Outbox implements Waiter {
   }
 
   private send(to: Deliverer, entry: Entry, message: MessageView, packetId: number): void {
-    const again = this.maybeSent > 0 || entry.attempts > 1 || this.assigned?.wireId(entry.seq) !== undefined
     if (this.isExpired(message)) {
-      if (this.maybeSent > 0) this.maybeSent--
-      if (again) this.expireSent(entry, packetId, take(entry, entry.seq, 0))
-      else this.leave(entry, 'expired')
+      this.endUnsent(entry, packetId, 'expired')
       return
     }
+    const again = this.maySentBefore(entry)
     const { max_attempts } = this.rules
     if (max_attempts > 0 && entry.attempts > max_attempts) {
       this.bury(entry, message)
@@ -199,6 +203,23 @@ export class Outbox implements Waiter {
     this.leave(entry, 'refused')
   }
 
+  private maySentBefore(entry: Entry): boolean {
+    return this.maybeSent > 0 || entry.attempts > 1 || this.assigned?.wireId(entry.seq) !== undefined
+  }
+
+  /** It was damaged on the disk: never delivered, and said by its queue. */
+  private lose(entry: Entry, packetId: number): void {
+    this.endUnsent(entry, packetId, 'damaged')
+  }
+
+  /** Ends an entry that was leased to be sent, and is not. */
+  private endUnsent(entry: Entry, packetId: number, why: Departure): void {
+    const again = this.maySentBefore(entry)
+    if (this.maybeSent > 0) this.maybeSent--
+    if (again) this.endSent(entry, packetId, take(entry, entry.seq, 0), why)
+    else this.leave(entry, why)
+  }
+
   /** Never delivered from then on, not even again [MQTT-3.3.2-5]. */
   private isExpired(message: MessageView): boolean {
     return message.expiresAt !== 0 && message.expiresAt <= this.rules.clock.now()
@@ -208,15 +229,15 @@ export class Outbox implements Waiter {
    * The client has it, or may have it. Of QoS 2 the handshake goes on as if PUBREC had come (who never saw the message answers PUBREL all the same): the
    * client would take a later message with that identifier for this one.
    */
-  private expireSent(entry: Entry, packetId: number, flight: InFlight): void {
+  private endSent(entry: Entry, packetId: number, flight: InFlight, why: Departure): void {
     if ((entry.flags & FLAG_QOS) === 2) {
       flight.sentAt = this.rules.coarse_ms()
-      this.release(entry, packetId, flight, 'expired')
+      this.release(entry, packetId, flight, why)
       return
     }
     this.window?.delete(packetId)
     give(flight)
-    this.leave(entry, 'expired')
+    this.leave(entry, why)
   }
 
   /** The message is done with; its identifier stays in use until PUBCOMP. */
@@ -250,30 +271,47 @@ export class Outbox implements Waiter {
     const to = this.to
     this.queue.load(entry).then(
       () => this.loaded(entry, to),
-      (error: unknown) => {
-        this.rules.log.error({ err: error, client: this.clientId }, 'a waiting message cannot be read')
-        if (this.loading === entry) this.loading = null
-      },
+      (error: unknown) => this.notLoaded(entry, error),
     )
+  }
+
+  private notLoaded(entry: Entry, error: unknown): void {
+    if (this.loading !== entry) return
+    this.loading = null
+    if (isLost(error)) {
+      this.lose(entry, this.idOf(entry))
+      this.pump()
+      return
+    }
+    // The disk may be back soon. The hand-out did not happen.
+    this.rules.log.error({ err: error, client: this.clientId }, 'a waiting message cannot be read; it is tried again')
+    this.queue.release(entry, false)
+    this.resting = true
+    this.rules.clock.after(READ_AGAIN_MS, () => {
+      this.resting = false
+      this.pump()
+    })
   }
 
   private loaded(entry: Entry, to: Deliverer | null): void {
     // The connection may have gone meanwhile, and the entry back to its place with it.
     if (this.loading !== entry || this.to !== to || to === null) return
     this.loading = null
-    const message = this.queue.read(entry)
-    if (message === undefined) this.load(entry)
-    else {
-      this.send(to, entry, message, this.idOf(entry))
-      this.pump()
+    const message = readEntry(this.queue, entry)
+    if (message === undefined) {
+      this.load(entry)
+      return
     }
+    if (message === null) this.lose(entry, this.idOf(entry))
+    else this.send(to, entry, message, this.idOf(entry))
+    this.pump()
   }
 
   /** The message in flight under `packetId`, if its bytes are at hand. */
   sent(packetId: number): { message: MessageView; flags: number } | undefined {
     const entry = this.window?.get(packetId)?.entry ?? null
-    const message = entry === null ? undefined : this.queue.read(entry)
-    return entry === null || message === undefined ? undefined : { message, flags: entry.flags }
+    const message = entry === null ? undefined : readEntry(this.queue, entry)
+    return entry === null || message === undefined || message === null ? undefined : { message, flags: entry.flags }
   }
 
   acked(packetId: number): AckOutcome {
@@ -368,13 +406,18 @@ export class Outbox implements Waiter {
       to.sendPubrel(packetId)
     } else {
       const entry = flight.entry as Entry
-      const message = this.queue.read(entry)
+      const message = readEntry(this.queue, entry)
       if (message === undefined) {
         this.queue.load(entry).catch(() => {})
         return
       }
+      if (message === null) {
+        // The client may still acknowledge what it has.
+        flight.sentAt = now
+        return
+      }
       if (this.isExpired(message)) {
-        this.expireSent(entry, packetId, flight)
+        this.endSent(entry, packetId, flight, 'expired')
         this.pump()
         return
       }

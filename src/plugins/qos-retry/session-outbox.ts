@@ -3,12 +3,12 @@
  * outbox.ts.
  */
 import { type Boxed, FLAG_EXPIRES, FLAG_QOS, type ReadBudget } from '../../broker/ports.js'
-import { hasCode } from '../../core/errors.js'
 import { PACKET_ID_MAX } from '../../core/limits.js'
 import { browse } from '../../queue/browse.js'
 import { PlainQueue } from '../../queue/plain.js'
 import type { Entry, SessionQueue } from '../../queue/queue.js'
 import { pubrelKey } from '../../store/keys.js'
+import { isLost } from '../../store/log.js'
 import type { MessageView } from '../../store/message.js'
 import type { DrivenMailbox } from '../durable-queues/index.js'
 import { AssignedIds, type AssignedRow } from './assigned.js'
@@ -95,19 +95,10 @@ export class SessionOutbox extends FedOutbox implements DrivenMailbox {
     while (count < EXPIRED_PER_LOOK && (queue.frontFlags & FLAG_EXPIRES) !== 0) {
       const { frontSeq } = queue
       if (this.frontSeq !== frontSeq) {
-        const { messages } = this.storage.store
-        const message = messages.read(frontSeq)
-        if (message === undefined) {
-          // One that cannot be read is told of when it is delivered.
-          if (reads.take())
-            messages
-              .load(frontSeq)
-              .then(() => reads.done(this.clientId))
-              .catch(() => {})
-          break
-        }
+        const expiresAt = this.expiryOf(frontSeq, reads)
+        if (expiresAt === undefined) break
         this.frontSeq = frontSeq
-        this.frontExpiresAt = message.expiresAt
+        this.frontExpiresAt = expiresAt
       }
       if (this.frontExpiresAt > now) break
       // What the client may have of QoS 2 ends with a handshake, when it comes.
@@ -120,6 +111,30 @@ export class SessionOutbox extends FedOutbox implements DrivenMailbox {
       count++
     }
     return count
+  }
+
+  /** When the message expires; undefined while that is being read. */
+  private expiryOf(seq: number, reads: ReadBudget): number | undefined {
+    const { messages } = this.storage.store
+    try {
+      const message = messages.read(seq)
+      if (message !== undefined) return message.expiresAt
+    } catch (error) {
+      if (isLost(error)) return Number.POSITIVE_INFINITY
+      throw error
+    }
+    if (reads.take()) {
+      messages.load(seq).then(
+        () => reads.done(this.clientId),
+        (error: unknown) => {
+          // One that is damaged leaves when it would be delivered.
+          if (!isLost(error)) return
+          this.frontSeq = seq
+          this.frontExpiresAt = Number.POSITIVE_INFINITY
+        },
+      )
+    }
+    return undefined
   }
 
   /** What the start found for this session. */
@@ -146,7 +161,7 @@ async function bring(queue: SessionQueue, entry: Entry): Promise<MessageView | u
     }
     return message
   } catch (error) {
-    if (hasCode(error, 'message_not_found')) return undefined
+    if (isLost(error)) return undefined
     throw error
   }
 }
