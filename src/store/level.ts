@@ -199,7 +199,11 @@ function openError(folder: string, error: unknown): AqueductError {
       cause: error,
     })
   }
-  return failed(`${folder} could not be opened`, code === undefined ? error : (error as Error).cause)
+  const why = failed(`${folder} could not be opened`, code === undefined ? error : (error as Error).cause)
+  if (why.code !== 'store_failed') return why
+  return new AqueductError('store_failed', `${why.message.trim()}. Nothing was changed. Try again when the disk can be read.`, {
+    cause: error,
+  })
 }
 
 function damaged(what: string, error: unknown): AqueductError {
