@@ -129,7 +129,7 @@ test('what expires while a client is away is not delivered when it comes back, w
   expect(expired()).toBe(2)
 })
 
-test('the same after a crash, also for what may have been sent before it: none is sent again, none is marked DUP for it', async () => {
+test('the same after a crash: what may have been sent before it is sent again with DUP, what never was has expired', async () => {
   await start({ settings: { window: 2 } })
   const device = await MqttClient.connect(b.port, { client_id: 'dev', clean: false, auto_ack: false })
   await device.subscribe(['#', 2])
@@ -138,71 +138,72 @@ test('the same after a crash, also for what may have been sent before it: none i
   b.clock.skip(10_000)
   await crash({ settings: { window: 10 } })
   const back = await join('dev', false)
-  // Two may have been sent before the crash, and these two are the ones that expired.
-  expect(await delivered(back)).toEqual(['t m3 q1', 't m4 q1'])
-  expect(expired()).toBe(3)
+  // Two may have been sent before the crash.
+  expect(await delivered(back)).toEqual(['t m0 q1 dup', 't m1 q1 dup', 't m3 q1', 't m4 q1'])
+  expect(expired()).toBe(1)
 })
 
-test('a message that was sent, and not acknowledged, does not come again when it has expired', async () => {
+test.each([3, 4, 5] as const)(
+  'level %i: what was sent and not acknowledged is sent again with DUP, though it has expired [MQTT-4.4.0-1] [MQTT-4.3.3-7]',
+  async (protocol) => {
+    await start()
+    const away = () =>
+      MqttClient.connect(b.port, {
+        client_id: 'dev',
+        clean: false,
+        auto_ack: false,
+        protocol,
+        ...(protocol === 5 ? { properties: { sessionExpiryInterval: 3600 } } : {}),
+      })
+    const first = await away()
+    await first.subscribe(['t', 2])
+    for (const qos of [1, 2] as const) await publish('t', `m${qos}`, 10, { qos })
+    const sent = [await first.expect(T.PUBLISH), await first.expect(T.PUBLISH)]
+    first.destroy()
+    while (b.broker.state.stored?.sessions.get('dev')?.connection !== null) await new Promise((resolve) => setImmediate(resolve))
+    await publish('t', 'never sent', 10)
+    // Nor does the look at queues that nobody reads take them away.
+    for (let i = 0; i < 4; i++) b.clock.advance(10_000)
+    expect(waiting('dev')).toBe(3)
+    for (const how of ['reconnect', 'start', 'crash']) {
+      if (how === 'start') await b.reopen()
+      if (how === 'crash') await crash()
+      const back = await away()
+      const got = [await back.expect(T.PUBLISH), await back.expect(T.PUBLISH)]
+      expect(
+        got.map((p) => [p.payload.toString(), p.qos, p.id, p.dup]),
+        how,
+      ).toEqual(sent.map((p) => [p.payload.toString(), p.qos, p.id, true]))
+      // Nothing is left of it.
+      if (protocol === 5) for (const p of got) expect(p.properties.messageExpiryInterval).toBe(0)
+      expect(await delivered(back)).toEqual([])
+      back.destroy()
+      while (b.broker.state.stored?.sessions.get('dev')?.connection !== null)
+        await new Promise((resolve) => setImmediate(resolve))
+    }
+    const last = await away()
+    const [one, two] = [await last.expect(T.PUBLISH), await last.expect(T.PUBLISH)]
+    last.send(packet.puback(one.id))
+    last.send(packet.pubrec(two.id))
+    await last.expect(T.PUBREL)
+    last.send(packet.pubcomp(two.id))
+    expect(await delivered(last)).toEqual([])
+    expect(waiting('dev')).toBe(0)
+    last.destroy()
+  },
+)
+
+test('a live client of MQTT 3.1.1 gets what it holds again after retry.interval_ms, though it has expired', async () => {
   await start()
   for (const clean of [true, false]) {
-    const client = await MqttClient.connect(b.port, { client_id: `dev-${clean}`, clean, auto_ack: false })
-    await client.subscribe(['t', 1])
-    await publish('t', 'm', 10)
-    expect(await delivered(client)).toEqual(['t m q1'])
-    // A 3.1.1 client gets it again after retry.interval_ms, if it is still worth it.
-    b.clock.skip(9_000)
+    const client = await MqttClient.connect(b.port, { client_id: `live-${clean}`, clean, auto_ack: false })
+    await client.subscribe(['t', 2])
+    for (const qos of [1, 2] as const) await publish('t', 'm', 10, { qos })
+    expect(await delivered(client)).toEqual(['t m q1', 't m q2'])
     b.clock.advance(31_000)
-    expect(await delivered(client), `clean: ${clean}`).toEqual([])
+    expect(await delivered(client), `clean: ${clean}`).toEqual(['t m q1 dup', 't m q2 dup'])
     client.destroy()
   }
-  const back = await join('dev-false', false)
-  expect(await delivered(back)).toEqual([])
-})
-
-test('of QoS 2 only the handshake goes on, so that the identifier means nothing to the client any more', async () => {
-  await start()
-  const away = () => MqttClient.connect(b.port, { client_id: 'dev', clean: false, auto_ack: false })
-  const first = await away()
-  await first.subscribe(['t', 2])
-  await publish('t', 'short', 10, { qos: 2 })
-  await publish('t', 'long', 0, { qos: 2 })
-  const { id } = await first.expect(T.PUBLISH)
-  const { id: other } = await first.expect(T.PUBLISH)
-  first.destroy()
-  while (b.broker.state.stored?.sessions.get('dev')?.connection !== null) await new Promise((resolve) => setImmediate(resolve))
-  b.clock.advance(10_000)
-  // Not by the look at queues that nobody reads, either.
-  b.clock.advance(10_000)
-  expect(waiting('dev')).toBe(2)
-  const back = await away()
-  const met = [await back.next(), await back.next()].map((p) => [p.type, p.id])
-  expect(met.sort()).toEqual(
-    [
-      [T.PUBLISH, other],
-      [T.PUBREL, id],
-    ].sort(),
-  )
-  expect([waiting('dev'), expired()]).toEqual([1, 1])
-  // After a crash as well: what was sent, and what has PUBREL.
-  await crash()
-  const again = await away()
-  expect([await again.next(), await again.next()].map((p) => [p.type, p.id]).sort()).toEqual(met)
-  again.send(packet.pubcomp(id))
-  expect(await delivered(again)).toEqual([])
-  again.destroy()
-  const last = await MqttClient.connect(b.port, { client_id: 'dev', clean: false })
-  expect(await delivered(last)).toEqual(['t long q2 dup'])
-  // A 3.1.1 client that holds it while it expires gets PUBREL instead of the resend.
-  const live = await MqttClient.connect(b.port, { client_id: 'live', auto_ack: false })
-  await live.subscribe(['t', 2])
-  await publish('t', 'short', 10, { qos: 2 })
-  const { id: held } = await live.expect(T.PUBLISH)
-  b.clock.advance(31_000)
-  expect(await live.next()).toMatchObject({ type: T.PUBREL, id: held })
-  live.send(packet.pubcomp(held))
-  expect(await delivered(live)).toEqual([])
-  expect(b.broker.state.stored?.sessions.get('live')?.mailbox.inFlight).toBe(0)
 })
 
 test('a resend that comes in time is sent', async () => {

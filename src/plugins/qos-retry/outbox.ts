@@ -185,11 +185,11 @@ export class Outbox implements Waiter {
   }
 
   private send(to: Deliverer, entry: Entry, message: MessageView, packetId: number): void {
-    if (this.isExpired(message)) {
-      this.endUnsent(entry, packetId, 'expired')
+    const again = this.maySentBefore(entry)
+    if (!again && this.isExpired(message)) {
+      this.leave(entry, 'expired')
       return
     }
-    const again = this.maySentBefore(entry)
     const { max_attempts } = this.rules
     if (max_attempts > 0 && entry.attempts > max_attempts) {
       this.bury(entry, message)
@@ -220,7 +220,10 @@ export class Outbox implements Waiter {
     else this.leave(entry, why)
   }
 
-  /** Never delivered from then on, not even again [MQTT-3.3.2-5]. */
+  /**
+   * Not to be delivered any more, when it never was [MQTT-3.3.2-5]. What may have been sent is sent again, expired or not: the client may not have got it, and
+   * its handshake must end [MQTT-4.4.0-1] [MQTT-4.3.3-7].
+   */
   private isExpired(message: MessageView): boolean {
     return message.expiresAt !== 0 && message.expiresAt <= this.rules.clock.now()
   }
@@ -414,11 +417,6 @@ export class Outbox implements Waiter {
       if (message === null) {
         // The client may still acknowledge what it has.
         flight.sentAt = now
-        return
-      }
-      if (this.isExpired(message)) {
-        this.endSent(entry, packetId, flight, 'expired')
-        this.pump()
         return
       }
       if (this.rules.max_attempts > 0 && entry.attempts >= this.rules.max_attempts) {

@@ -2,7 +2,7 @@
  * A session's outbox as the rest of the program sees it: what waits can be listed, settled and forgotten without a connection. Delivery itself is in
  * outbox.ts.
  */
-import { type Boxed, FLAG_EXPIRES, FLAG_QOS, type ReadBudget } from '../../broker/ports.js'
+import { type Boxed, FLAG_EXPIRES, type ReadBudget } from '../../broker/ports.js'
 import { PACKET_ID_MAX } from '../../core/limits.js'
 import { browse } from '../../queue/browse.js'
 import { PlainQueue } from '../../queue/plain.js'
@@ -101,12 +101,10 @@ export class SessionOutbox extends FedOutbox implements DrivenMailbox {
         this.frontExpiresAt = expiresAt
       }
       if (this.frontExpiresAt > now) break
-      // What the client may have of QoS 2 ends with a handshake, when it comes.
-      const { frontFlags, frontAttempts } = queue
-      if ((frontFlags & FLAG_QOS) === 2 && (this.maybeSent > 0 || frontAttempts > 0)) break
+      // What the client may have is sent again when it comes, and its handshake ends then.
+      if (this.maybeSent > 0 || queue.frontAttempts > 0) break
       const entry = queue.lease()
       if (entry === undefined) break
-      if (this.maybeSent > 0) this.maybeSent--
       this.leave(entry, 'expired')
       count++
     }
