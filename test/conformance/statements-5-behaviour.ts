@@ -13,6 +13,8 @@ const shared = testsOf('test/conformance/five-shared.test.ts')
 const subscribe = testsOf('test/conformance/five-subscribe.test.ts')
 const websocket = testsOf('test/conformance/five-websocket.test.ts')
 const everyVersion = testsOf('test/wire/qos.test.ts')
+const expiry = testsOf('test/message-expiry.test.ts')
+const SENT_AGAIN = 'level %i: what was sent and not acknowledged is sent again with DUP, though it has expired'
 
 export const behaviourStatements: readonly Statement[] = [
   both(
@@ -95,6 +97,7 @@ export const behaviourStatements: readonly Statement[] = [
     '4.3.3-7',
     'A message whose PUBLISH was sent does not expire.',
     publish('message expiry > does not touch what was sent: a QoS 2 handshake ends as it began'),
+    expiry(SENT_AGAIN),
   ),
   both(
     '4.3.3-8',
@@ -130,6 +133,7 @@ export const behaviourStatements: readonly Statement[] = [
     '4.4.0-1',
     'What is unacknowledged is sent again after a reconnect, under its identifier, and at no other time.',
     qos('to a subscriber > nothing is sent again on a live connection, however long it takes'),
+    expiry(SENT_AGAIN),
   ),
   both(
     '4.4.0-2',
