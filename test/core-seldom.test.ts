@@ -18,3 +18,22 @@ test('says a sentence ten times in ten seconds, then how often it was not said, 
   seldom.warn({}, 'a')
   expect(lines.slice(11)).toEqual([{ more: 16, sentence: 'a' }, { sentence: 'a' }])
 })
+
+test('of a kind of its own, at each level, with as many lines in a period as is said; and it remembers a bounded number of kinds', () => {
+  const lines: string[] = []
+  let now = 0
+  const log = {
+    ...silentLog,
+    error: (fields: object, sentence: string) => void lines.push(`${JSON.stringify(fields)} ${sentence}`),
+  }
+  const seldom = new Seldom(log, () => now, { lines: 1, period_ms: 1_000 })
+  for (let i = 0; i < 3; i++) seldom.error({}, `failed ${i}`, 'failed')
+  now = 1_000
+  seldom.error({}, 'failed 3', 'failed')
+  expect(lines).toEqual(['{} failed 0', '{"more":2} failed 3'])
+  for (let i = 0; i <= 256; i++) seldom.error({}, 'x', `kind ${i}`)
+  seldom.error({}, 'x', 'kind 256')
+  expect(lines).toHaveLength(259)
+  seldom.error({}, 'x', 'kind 0')
+  expect(lines).toHaveLength(260)
+})

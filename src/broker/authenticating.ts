@@ -210,7 +210,6 @@ function isText(value: unknown): value is string {
 /** Ends the connection: with CONNACK before it was accepted [MQTT-4.12.0-4], with DISCONNECT afterwards [MQTT-4.12.1-2]. */
 function refuse(c: Connection, reason: number, text: string): void {
   c.state.stats.authRefused++
-  c.state.log.debug({ client: c.id, remote: c.transport.remote, reason, method: c.auth?.method.name }, text)
   if (c.phase === 'connecting') c.state.hooks.refused(c, ConnectReturn.not_authorised)
   const error = new Error(text)
   if (c.peer !== null) {

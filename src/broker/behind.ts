@@ -7,6 +7,7 @@
 import { type MessageView, messageBytes } from '../store/message.js'
 import type { Budget } from '../topics/walk.js'
 import type { Connection } from './connection.js'
+import { writeQos0 } from './copies.js'
 import { copyOf, type Inbound } from './message.js'
 import { FLAG_QOS, FLAG_RETAIN } from './ports.js'
 import type { Stored } from './state.js'
@@ -84,7 +85,7 @@ export class Behind {
   private send({ view, flags, held, extra }: Waiting, to: Connection, stored: Stored): void {
     const { session } = to
     if ((flags & FLAG_QOS) === 0) {
-      if (to.writable) to.writeQos0(view, (flags & FLAG_RETAIN) !== 0, extra)
+      if (to.writable) writeQos0(to, view, (flags & FLAG_RETAIN) !== 0, extra)
       else to.state.stats.droppedQos0++
     } else if (session !== null) {
       stored.mailboxes.begin(view)

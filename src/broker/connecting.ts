@@ -252,6 +252,7 @@ function welcome(c: Connection, present: boolean, packet: ConnectPacket): void {
   c.connecting = false
   c.connected = true
   state.hooks.connected(c)
+  state.connectionLog.connected(c, present)
   c.send(answer)
   state.hooks.welcomed(c, present)
   session.mailboxIfAny?.attach(c)

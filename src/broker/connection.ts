@@ -20,20 +20,20 @@ import type { Waiter } from '../store/waiter.js'
 import { Answers, WAITING_BYTES } from './answers.js'
 import { type Authentication, abandonAuth } from './authenticating.js'
 import { type ClientPacket, clientPublish, clientSubscribe, clientUnsubscribe } from './client-api.js'
+import { sendPublish, sendQos0 } from './copies.js'
 import { handlePacket } from './dispatch.js'
-import { sendCopy5, sendInbound5 } from './five/copies.js'
 import { farewell, shutdownReason } from './five/farewell.js'
 import type { Peer } from './five/peer.js'
 import { Input, RESTS, STALLED, WAITS } from './input.js'
 import type { Inbound } from './message.js'
 import { Output } from './output.js'
-import { type Deliverer, FLAG_QOS, FLAG_RETAIN } from './ports.js'
+import type { Deliverer } from './ports.js'
 import { type ReplayRequest, RetainedReplay } from './replay.js'
 import type { Session } from './session.js'
 import type { BrokerState, Stored } from './state.js'
 import type { Transport, TransportHandler } from './transport.js'
 import type { Will } from './wills.js'
-import { firstByte, writePublish, writePublishQos0 } from './writing.js'
+import { writeAnswer } from './writing.js'
 
 export type Phase = 'waiting' | 'connecting' | 'connected' | 'closed'
 
@@ -42,6 +42,15 @@ interface Deferred {
   readonly run: () => void
   readonly bytes: number
 }
+/** Ends that need no error: in words. */
+const REASON_WORDS: ReadonlyMap<number, string> = new Map([
+  [Reason.session_taken_over, 'another connection with this client identifier took over'],
+  [Reason.administrative_action, 'ended by a program or an operator'],
+  [Reason.server_shutting_down, 'the broker stops'],
+  [Reason.server_moved, 'the broker stops'],
+  [Reason.server_busy, 'the store is not open'],
+])
+
 /** Token of a deferred answer; other tokens are reason code · 2²⁰ + packet type · 2¹⁶ + packet identifier. */
 const DEFERRED = 0x3fff0000
 
@@ -263,25 +272,9 @@ export class Connection extends EventEmitter implements TransportHandler, Delive
       deferred.run()
       return
     }
-    const out = this.output.reserve(5)
-    let at = this.output.at()
     const type = (token >>> 16) & 0x0f
-    const reason = token >>> 20
-    out[at++] = type === PUBREL ? (PUBREL << 4) | 2 : type << 4
-    if (type === PINGRESP) {
-      out[at] = 0
-      this.output.advance(2)
-      this.answers.wrote(2)
-    } else {
-      out[at++] = reason === 0 ? 2 : 3
-      out[at++] = (token >>> 8) & 0xff
-      out[at++] = token & 0xff
-      if (reason !== 0) out[at] = reason
-      const bytes = reason === 0 ? 4 : 5
-      this.output.advance(bytes)
-      this.answers.wrote(bytes)
-      this.peer?.answered(type, reason)
-    }
+    this.answers.wrote(writeAnswer(this.output, token))
+    if (type !== PINGRESP) this.peer?.answered(type, token >>> 20)
     this.wrote()
   }
 
@@ -302,7 +295,8 @@ export class Connection extends EventEmitter implements TransportHandler, Delive
     this.wrote()
   }
 
-  private wrote(): void {
+  /** Something was written into `output`: it leaves at the end of the turn. */
+  wrote(): void {
     if (this.input.reading || this.marked) return
     this.marked = true
     this.state.markDirty(this)
@@ -366,52 +360,12 @@ export class Connection extends EventEmitter implements TransportHandler, Delive
     return this.version !== 5
   }
 
-  /** One copy at QoS 0; dropped and counted when the socket is too slow. */
   sendQos0(m: Inbound, retain: boolean, extra: Buffer | undefined): void {
-    if (this.phase !== 'connected') return
-    if (this.replay?.keepsQos0(m, retain, extra) === true) return
-    if (!this.writable) {
-      this.state.stats.droppedQos0++
-      return
-    }
-    if (this.state.hooks.gatesForward) {
-      const allowed = this.state.hooks.forward(this, m, 0, retain)
-      if (allowed === null) return
-      if (allowed !== m) {
-        this.writeQos0(allowed, retain, extra)
-        return
-      }
-    }
-    if (this.peer === null) writePublishQos0(this.output, m, retain)
-    else if (!sendInbound5(this, this.peer, m, retain, extra)) return
-    this.state.stats.sent[0]++
-    this.wrote()
-  }
-
-  /** A retained copy at QoS 0 from a view with room for an identifier. */
-  sendRetainedQos0(view: MessageView, extra: Buffer | undefined): void {
-    const allowed = this.state.hooks.gatesForward ? this.state.hooks.forward(this, view, 0, true) : view
-    if (allowed !== null) this.writeQos0(allowed, true, extra)
-  }
-
-  /** A copy from a view with room for an identifier, which the hooks have seen. */
-  writeQos0(view: MessageView, retain: boolean, extra: Buffer | undefined): void {
-    if (this.peer === null) writePublish(this.output, view, retain ? FLAG_RETAIN : 0, 0, false)
-    else if (!sendCopy5(this, this.peer, view, retain ? 0x31 : 0x30, 0, extra)) return
-    this.state.stats.sent[0]++
-    this.wrote()
+    sendQos0(this, m, retain, extra)
   }
 
   sendPublish(view: MessageView, flags: number, packetId: number, dup: boolean, extra: Buffer | undefined): boolean {
-    const qos = flags & FLAG_QOS
-    let allowed: MessageView | null = view
-    if (this.state.hooks.gatesForward) allowed = this.state.hooks.forward(this, view, qos, (flags & FLAG_RETAIN) !== 0)
-    if (allowed === null) return false
-    if (this.peer === null) writePublish(this.output, allowed, flags, packetId, dup)
-    else if (!sendCopy5(this, this.peer, allowed, firstByte(flags, dup), packetId, extra)) return false
-    this.state.stats.sent[qos]++
-    this.wrote()
-    return true
+    return sendPublish(this, view, flags, packetId, dup, extra)
   }
 
   sendPubrel(packetId: number, reason = 0): void {
@@ -434,9 +388,8 @@ export class Connection extends EventEmitter implements TransportHandler, Delive
 
   /** Ends the connection for what it asks; a client of MQTT 5 is told why. */
   refuse(reason: number, text: string, error = new Error(text)): void {
-    this.state.log.debug({ client: this.id, remote: this.transport.remote, reason }, text)
     this.farewell(reason, text)
-    this.finish(error)
+    this.finish(error, text, true)
     this.transport.end()
   }
 
@@ -444,7 +397,7 @@ export class Connection extends EventEmitter implements TransportHandler, Delive
   end(reason: number, error?: Error): void {
     if (this.phase === 'closed') return
     const told = this.farewell(reason, error?.message ?? '')
-    this.finish(error)
+    this.finish(error, error?.message ?? REASON_WORDS.get(reason) ?? 'ended by the broker')
     if (told) this.transport.end()
     else this.transport.destroy()
   }
@@ -471,9 +424,9 @@ export class Connection extends EventEmitter implements TransportHandler, Delive
 
   /**
    * The logical end, once, whatever the socket does afterwards: the mailbox takes back what was in flight, the will goes out, a clean
-   * session is gone.
+   * session is gone. `why`: for the log.
    */
-  finish(error: Error | undefined): void {
+  finish(error: Error | undefined, why = error?.message ?? 'the connection was closed', refused = false): void {
     if (this.phase === 'closed') return
     const was = this.phase
     this.output.flush(true)
@@ -498,6 +451,7 @@ export class Connection extends EventEmitter implements TransportHandler, Delive
     if (session !== null && session.connection === this) this.state.stored?.sessions.detach(session)
     if (will !== null && was === 'connected') this.state.stored?.wills.end(will, this)
     else if (will !== null) this.state.stored?.wills.drop(will)
+    this.state.connectionLog.ended(this, was, why, refused)
     this.state.hooks.closed(this, was, error, left)
   }
 

@@ -90,7 +90,7 @@ function handleDisconnect(c: Connection, buf: Buffer, frame: Frame): void {
   // The will is not sent after an orderly end [MQTT-3.14.4-3]; with any other reason it is [MQTT 5.0 3.1.2.5].
   c.saidGoodbye = reason < 0x80
   if (reason === Reason.success) c.dropWill()
-  c.finish(undefined)
+  c.finish(undefined, 'DISCONNECT')
   c.transport.end()
 }
 

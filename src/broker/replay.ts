@@ -18,6 +18,7 @@ import { Trie } from '../topics/trie.js'
 import type { Budget, TreeWalk } from '../topics/walk.js'
 import { Behind } from './behind.js'
 import type { Connection } from './connection.js'
+import { sendRetainedQos0 } from './copies.js'
 import { writeIdentifiers } from './five/identifiers.js'
 import type { Inbound } from './message.js'
 import { FLAG_RETAIN } from './ports.js'
@@ -234,7 +235,7 @@ export class RetainedReplay {
     do {
       const extra = writeIdentifiers(identifiers.slice(at, at + IDENTIFIERS_PER_COPY))
       at += IDENTIFIERS_PER_COPY
-      if (qos === 0) to.sendRetainedQos0(view, extra)
+      if (qos === 0) sendRetainedQos0(to, view, extra)
       else this.append(session, view, qos, extra)
     } while (at < identifiers.length)
     return true

@@ -10,6 +10,7 @@ import { Seldom } from '../core/seldom.js'
 import type { Store } from '../store/store.js'
 import { AuthMethods } from './auth-method.js'
 import type { Connection } from './connection.js'
+import { ConnectionLog } from './connection-log.js'
 import type { Fronts } from './fronts.js'
 import type { Hooks } from './hooks.js'
 import { Knocking } from './knocking.js'
@@ -47,6 +48,7 @@ export class BrokerState {
   readonly log: Log
   /** For what clients can bring about as often as they like. */
   readonly seldom: Seldom
+  readonly connectionLog: ConnectionLog
   readonly routes: Routes
   readonly spaces = new Spaces()
   readonly authMethods = new AuthMethods()
@@ -96,6 +98,7 @@ export class BrokerState {
     this.random = o.random
     this.log = o.log
     this.seldom = new Seldom(o.log, () => this.uptime_ms)
+    this.connectionLog = new ConnectionLog(o.log, () => this.uptime_ms)
     this.routes = o.routes
     this.refusals = new Refusals(o.clock, o.log)
   }

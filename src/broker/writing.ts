@@ -1,4 +1,5 @@
-/** PUBLISH packets for 3.1 and 3.1.1 subscribers, written straight into a connection's output: one copy of the body, no encoder. */
+/** Acknowledgements, and PUBLISH packets for 3.1 and 3.1.1 subscribers, written straight into a connection's output: one copy of the body, no encoder. */
+import { PINGRESP, PUBREL } from '../mqtt/constants.js'
 import type { MessageView } from '../store/message.js'
 import { copyBytes, type Inbound, ROOM_BYTES } from './message.js'
 import type { Output } from './output.js'
@@ -78,4 +79,25 @@ function writeWithoutRoom(output: Output, m: MessageView, first: number, gap: nu
   copyBytes(m.buffer, m.bodyStart, topicEnd, out, at)
   copyBytes(m.buffer, m.payloadStart, m.end, out, at + topicEnd - m.bodyStart)
   output.advance(bytes)
+}
+
+/** The acknowledgement, or PINGRESP, that `token` says (reason · 2²⁰ + type · 2¹⁶ + identifier); returns its bytes. */
+export function writeAnswer(output: Output, token: number): number {
+  const out = output.reserve(5)
+  let at = output.at()
+  const type = (token >>> 16) & 0x0f
+  const reason = token >>> 20
+  out[at++] = type === PUBREL ? (PUBREL << 4) | 2 : type << 4
+  let bytes = 2
+  if (type === PINGRESP) {
+    out[at] = 0
+  } else {
+    out[at++] = reason === 0 ? 2 : 3
+    out[at++] = (token >>> 8) & 0xff
+    out[at++] = token & 0xff
+    if (reason !== 0) out[at] = reason
+    bytes = reason === 0 ? 4 : 5
+  }
+  output.advance(bytes)
+  return bytes
 }

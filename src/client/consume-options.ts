@@ -1,7 +1,7 @@
 /** What a consumer can be told, with ranges and defaults. */
 import type { Clock } from '../core/clock.js'
-import { FoldedLog } from '../core/folded-log.js'
 import { silentLog } from '../core/log.js'
+import { Seldom } from '../core/seldom.js'
 import { BATCH_MAX, type Received } from './source.js'
 
 export interface ConsumeOptions {
@@ -66,12 +66,14 @@ export function fill(o: ConsumeOptions, clock: Clock, warn: (line: string) => vo
 
 /** For who did not ask to be told. */
 function saying(clock: Clock, warn: (line: string) => void): Filled['on_trouble'] {
-  const more = ({ more }: { more?: number }): string => (more === undefined ? '' : ` (and ${more} times more)`)
-  const log = new FoldedLog({ ...silentLog, warn: (fields, line) => warn(`${line}${more(fields)}`) }, clock)
+  const told = (fields: { more?: number }, line: string): void =>
+    warn(fields.more === undefined ? line : `${line} (and ${fields.more} times more)`)
+  const log = new Seldom({ ...silentLog, warn: told }, () => clock.uptime_ms(), { lines: 1 })
   return (error, message) => {
     const text = error instanceof Error ? (error.stack ?? error.message) : String(error)
     const what = message === undefined ? 'the server' : `message ${message.id}, attempt ${message.attempts}`
-    log.warn(error instanceof Error ? `${error.name} ${error.message}` : text, {}, `aqueduct consume: ${what}: ${text}`)
+    const kind = error instanceof Error ? `${error.name} ${error.message}` : text
+    log.warn({}, `aqueduct consume: ${what}: ${text}`, kind)
   }
 }
 

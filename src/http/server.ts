@@ -11,10 +11,10 @@ import type { AddressInfo } from 'node:net'
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
 import type { Clock } from '../core/clock.js'
 import { AqueductError } from '../core/errors.js'
-import { FoldedLog } from '../core/folded-log.js'
 import { cannotListen, formatAddress } from '../core/listen.js'
 import type { Log } from '../core/log.js'
 import type { Refusals } from '../core/refusals.js'
+import { Seldom } from '../core/seldom.js'
 import type { MetricsText } from '../metrics/registry.js'
 import { AllowedMethods } from './allow.js'
 import { boundConnections, type SocketPlaces } from './connections.js'
@@ -110,7 +110,7 @@ export async function startHttp(options: HttpOptions): Promise<HttpListener> {
       connectionsCheckingInterval: CHECK_MS,
     } as ServerOptions,
   })
-  answerErrors(app, new FoldedLog(log, options.clock))
+  answerErrors(app, new Seldom(log, () => options.clock.uptime_ms(), { lines: 1 }))
   boundConnections(app.server, {
     max_connections: options.max_connections ?? CONNECTIONS_MAX,
     places: options.places,
@@ -135,16 +135,16 @@ export async function startHttp(options: HttpOptions): Promise<HttpListener> {
   return { port: bound.port, address: formatAddress(bound.address, bound.port), close }
 }
 
-function answerErrors(app: FastifyInstance, log: FoldedLog): void {
+function answerErrors(app: FastifyInstance, log: Seldom): void {
   const allowed = new AllowedMethods()
   app.addHook('onRoute', ({ method, url }) => allowed.add(method, url))
   app.setErrorHandler((error, request, reply) => {
     const failure = answerFailure(error, reply)
     if (failure.status >= 500)
       log.error(
-        `${failure.code} ${messageOf(error)}`,
         { err: error, method: request.method, code: failure.code },
         'a request failed',
+        `${failure.code} ${messageOf(error)}`,
       )
   })
   app.setNotFoundHandler((request, reply) => answerNotFound(request, reply, allowed.of(request.url)))
