@@ -105,9 +105,9 @@ function packed({ headers }: FastifyRequest): HttpError | undefined {
 function read(request: FastifyRequest, bytes_max: number, refusal: () => Error): Promise<Buffer> {
   const stream = request.raw
   const { 'content-length': length, 'transfer-encoding': coding } = request.headers
+  if (coding === undefined && (length === undefined || Number(length) === 0)) return Promise.resolve(nothing)
   const refused = packed(request)
   if (refused !== undefined) return Promise.reject(refused)
-  if (length === undefined && coding === undefined) return Promise.resolve(nothing)
   if (length !== undefined && Number(length) > bytes_max) return Promise.reject(refusal())
   goOn(stream)
   return new Promise((resolve, reject) => {
