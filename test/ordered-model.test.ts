@@ -16,7 +16,7 @@ import { OrderedRig } from './support/ordered-rig.js'
 
 const tiny: WindowSizes = { entries: 4, page: 2, ahead: 1, lookaside: 2 }
 const narrow: WindowSizes = { entries: 4, page: 4, ahead: 3, lookaside: 3 }
-const RUNS = Number(process.env.MODEL_RUNS ?? 300)
+const RUNS = Number(process.env.MODEL_RUNS ?? 400)
 
 /** `rush`: the next command follows at once, while pages and sweeps of this one are still under way. */
 type Command = { rush: boolean } & Act
@@ -65,11 +65,11 @@ const limits = fc.constantFrom<Partial<QueueAttributes>>(
   { max_bytes: 100 },
   { max_messages: 6, max_bytes: 120 },
 )
-const overflow = fc.constantFrom<QueueAttributes['overflow']>('reject', 'drop_oldest', 'drop_newest')
+const overflow = fc.constantFrom<QueueAttributes['overflow']>('reject', 'drop_oldest', 'drop_oldest', 'drop_newest')
 
 const shapes: fc.Arbitrary<Shape> = fc
   .record({
-    fifo: fc.boolean(),
+    fifo: fc.constantFrom(true, true, false),
     last_value: fc.boolean(),
     max_attempts: fc.constantFrom(0, 0, 1, 3),
     retain_s: fc.constantFrom(0, 86_400),

@@ -136,6 +136,9 @@ export class QueueMoves extends QueueDefinitions {
     for (const [dead, of] of this.deadFor(queue)) {
       const left = (o.max ?? 1_000) - sum.moved
       if (left === 0) break
+      // Another queue's messages are read whole only when nothing else was found.
+      const found = sum.moved + sum.homeless + sum.others > 0
+      if (dead === queue && found && queue.kind !== 'dead' && !this.isNamed(name)) break
       const { moved, homeless, others, full } = await ordered.redrive(dead, {
         max: left,
         ...(of === undefined ? {} : { of }),
@@ -170,12 +173,15 @@ export class QueueMoves extends QueueDefinitions {
     return replayed
   }
 
-  /** Where dead letters of `queue` are, and whether it holds dead letters of others. */
+  /**
+   * Where dead letters of `queue` are, and what it holds for others itself: last, as that may have to be read whole to find that it holds none. No queue
+   * need name it any more as its `dead_letter`.
+   */
   private *deadFor(queue: OrderedQueue): Iterable<[OrderedQueue, OrderedQueue | undefined]> {
     const { ordered } = this.ground
     const holds = new Set([ordered.get(queue.attributes.dead_letter), ordered.get(deadNameOf(queue.name))])
     for (const dead of holds) if (dead !== undefined) yield [dead, queue]
-    if (queue.kind === 'dead' || this.isNamed(queue.name)) yield [queue, undefined]
+    yield [queue, undefined]
   }
 
   /** Some queue has this one as its `dead_letter`. */

@@ -33,6 +33,20 @@ export interface SendResult {
   readonly outcome: 'stored' | 'duplicate' | 'refused' | 'dropped_newest'
 }
 
+export interface ReceiveOptions {
+  readonly max?: number
+  /** Default: the queue's. */
+  readonly lease_ms?: number
+  /** Default: the queue's. */
+  readonly wait_ms?: number
+  /** Bytes of all together, unless the first alone has more. */
+  readonly bytes_max?: number
+  /** Aborted when whoever asked has gone: it gets nothing, and what was on its way to it goes back uncounted. */
+  readonly signal?: AbortSignal
+  /** Aborted when whoever asked is not to be kept waiting, and when it has gone. Default: `signal`. While it waits, it has gone. */
+  readonly leave?: AbortSignal
+}
+
 export type ReceiptResult = 'ok' | 'receipt_invalid'
 
 /** One message handed out. */

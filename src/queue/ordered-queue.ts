@@ -19,11 +19,13 @@ import {
   delivery,
   type OutgoingMessage,
   type ReceiptResult,
+  type ReceiveOptions,
   type SendResult,
 } from './ordered-api.js'
 import * as decide from './ordered-decide.js'
 import type { OrderedEntry } from './ordered-entry.js'
 import { LEASES_MAX } from './ordered-leases.js'
+import { Looks } from './ordered-look.js'
 import { Pager } from './ordered-pager.js'
 import { leave } from './ordered-place.js'
 import { Polls } from './ordered-polls.js'
@@ -38,13 +40,6 @@ import type { Due, DueTimers } from './timers.js'
 
 /** How often ids and retained messages that have had their time are looked for. */
 const HOUSEKEEPING_MS = 15_000
-/** A look for what expired unseen reads all rows of a queue: the next one comes after this pause, */
-const LOOK_PAUSE_MS = 250
-/** and after so many times as long as it took. */
-const LOOK_REST = 20
-/** After a start nobody knows when rows expire: a queue with more of them is looked through only when it lacks room. */
-const LOOK_UNASKED_MAX = 65_536
-
 /** What all ordered queues of a store share. */
 export interface Shared {
   readonly store: Store
@@ -58,20 +53,6 @@ export interface Shared {
   housekeep(queue: OrderedQueue): void
   /** Looks through the rows of `queue` for what expired unseen. */
   expire(queue: OrderedQueue): Promise<void>
-}
-
-export interface ReceiveOptions {
-  readonly max?: number
-  /** Default: the queue's. */
-  readonly lease_ms?: number
-  /** Default: the queue's. */
-  readonly wait_ms?: number
-  /** Bytes of all together, unless the first alone has more. */
-  readonly bytes_max?: number
-  /** Aborted when whoever asked has gone: it gets nothing, and what was on its way to it goes back uncounted. */
-  readonly signal?: AbortSignal
-  /** Aborted when whoever asked is not to be kept waiting, and when it has gone. Default: `signal`. While it waits, it has gone. */
-  readonly leave?: AbortSignal
 }
 
 export class OrderedQueue implements Due {
@@ -90,10 +71,8 @@ export class OrderedQueue implements Due {
   private readonly shared: Shared
   private readonly polls: Polls
   private readonly pager: Pager
+  private readonly looks: Looks
   private nextHousekeeping = 0
-  private looking: Promise<void> | undefined
-  /** On the uptime clock. */
-  private nextLook = Number.NEGATIVE_INFINITY
   private readonly nonce = { high: 0, low: 0 }
   private readonly arrival: decide.Arrival = {
     seq: 0,
@@ -114,6 +93,7 @@ export class OrderedQueue implements Due {
     this.state = state
     this.shared = shared
     this.polls = new Polls(this, shared.clock)
+    this.looks = new Looks(state, shared.clock, () => shared.expire(this))
     this.pager = new Pager(state, shared.store.disk, {
       arrived: () => {
         if (shared.store.journal.failed) return
@@ -495,45 +475,22 @@ export class OrderedQueue implements Due {
     return this.nextHousekeeping
   }
 
-  /**
-   * True when there may be room for these as soon as what expired on disk only, or behind another of its key, has been let go: `expireUnseen`
-   * does that.
-   */
+  /** True when there may be room for these as soon as what expired unseen has been let go: `expireUnseen` does that. */
   mayLackRoom(messages: readonly OutgoingMessage[]): boolean {
-    const s = this.state
-    const { max_messages, max_bytes } = this.attributes
-    const { clock } = this.shared
-    const due = s.unseenExpiresAt <= clock.now() && clock.uptime_ms() >= this.nextLook
-    if (!due && this.looking === undefined) return false
-    let bytes = s.bytes
-    for (const { view } of messages) bytes += messageBytes(view)
-    return s.count + messages.length > max_messages || bytes > max_bytes
+    return this.looks.mayMakeRoom(
+      messages.length,
+      messages.reduce((bytes, { view }) => bytes + messageBytes(view), 0),
+    )
   }
 
   /** Resolves when no message that waits has expired. */
-  expireUnseen(): Promise<void> {
-    this.looking ??= this.look()
-    return this.looking
-  }
-
-  private async look(): Promise<void> {
-    const { clock } = this.shared
-    const began_ms = clock.uptime_ms()
-    await this.shared.expire(this)
-    const now_ms = clock.uptime_ms()
-    this.nextLook = now_ms + Math.max(LOOK_PAUSE_MS, (now_ms - began_ms) * LOOK_REST)
-    this.looking = undefined
+  async expireUnseen(): Promise<void> {
+    await this.looks.run()
     this.after()
   }
 
   private lookDue(): number {
-    const s = this.state
-    const at = s.unseenExpiresAt
-    if (at === Number.POSITIVE_INFINITY || this.looking !== undefined || this.driven) return Number.POSITIVE_INFINITY
-    const { clock } = this.shared
-    const rested = clock.now() + Math.max(0, this.nextLook - clock.uptime_ms())
-    if (at > 0) return Math.max(at, rested)
-    return s.inLanes + s.behind > LOOK_UNASKED_MAX ? Number.POSITIVE_INFINITY : Math.max(this.housekeepingDue(), rested)
+    return this.driven ? Number.POSITIVE_INFINITY : this.looks.due(this.housekeepingDue())
   }
 
   private usable(): void {

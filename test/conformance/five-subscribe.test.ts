@@ -71,12 +71,15 @@ describe('SUBSCRIBE', () => {
       client.send(packet.subscribe(n + 100, [['again', 1]], {}))
     }
     const live: string[] = []
+    // Those of SUBSCRIBEs that come while a replay is under way are sent once, for the last of them.
     let retained = 0
     let answers = 0
-    while (live.length < 20 || retained < 20 || answers < 20) {
+    while (live.length < 20 || retained < 1 || answers < 20) {
       const p = await client.next()
-      if (p.type === T.SUBACK) answers++
-      else {
+      if (p.type === T.SUBACK) {
+        answers++
+        retained = 0
+      } else {
         if (p.retain) retained++
         else live.push(`${p.payload}`)
         client.send(packet.puback(p.id))

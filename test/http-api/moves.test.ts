@@ -211,6 +211,16 @@ describe('redrive', () => {
       expect(await api.refused('POST', '/v1/queues/morgue/redrive', { to })).toMatchObject({ status })
   })
 
+  it('comes from a queue that no queue names any more', async () => {
+    await api.put('old')
+    await api.put('changed', { max_attempts: 1, dead_letter: 'old' })
+    await api.send('changed', 'a')
+    await kill('changed', 1)
+    await api.put('changed', { dead_letter: '' })
+    expect((await post('old/redrive')).body).toEqual({ moved: 1, homeless: 0, others: 0, full: false })
+    expect(await api.counts('changed')).toMatchObject({ ready: 1 })
+  })
+
   it('stops at a queue that is full, and leaves homeless ones alone', async () => {
     await api.put('grave')
     await api.put('small', { max_attempts: 1, max_messages: 2, dead_letter: 'grave' })

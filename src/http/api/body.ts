@@ -104,10 +104,10 @@ function packed({ headers }: FastifyRequest): HttpError | undefined {
 function read(request: FastifyRequest, from: Source, bytes_max: number, refusal: () => Error): Promise<Buffer> {
   const stream = request.raw
   const { 'content-length': length, 'transfer-encoding': coding } = stream.headers
+  const announced = length === undefined ? 0 : Number(length)
+  if (coding === undefined && announced === 0) return Promise.resolve(nothing)
   const refused = packed(request)
   if (refused !== undefined) return Promise.reject(refused)
-  if (length === undefined && coding === undefined) return Promise.resolve(nothing)
-  const announced = length === undefined ? 0 : Number(length)
   if (announced > bytes_max) return Promise.reject(refusal())
   return new Promise((resolve, reject) => {
     const body = from.receiving.body(from.response, announced, bytes_max)

@@ -98,7 +98,7 @@ function watch(response: ServerResponse, result: Result): void {
   const { socket } = response
   let sent = false
   response.once('finish', () => {
-    sent = socket?.destroyed === false
+    sent = socket?.destroyed === false && socket.errored === null
   })
   if (response.destroyed) result.undelivered?.()
   else response.once('close', () => void (sent || result.undelivered?.()))
