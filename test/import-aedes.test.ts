@@ -131,7 +131,7 @@ describe('an import of what Aedes wrote', () => {
     const imported = await importAedes(folder, settings(), (line) => lines.push(line))
     expect(lines).toEqual([])
     expect(fingerprint(folder)).toEqual(before)
-    expect(readdirSync(target)).toEqual(['level'])
+    expect(readdirSync(target)).toEqual(['level', 'lock', 'mark'])
     // busy: a PUBREL and a message · dev: 201 · low: 200
     expect(imported).toMatchObject({ sessions: 4, messages: 2 + 201 + 200, retained: 2, wills: 1 })
 

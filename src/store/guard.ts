@@ -19,8 +19,8 @@ import type { Changed } from './tables.js'
 
 /** Witnesses asked for in one turn. */
 const ASKED_AT_ONCE = 512
-/** Rows of tables that are verified before an open: a tenth of a second. */
-const VERIFIED_BYTES_MAX = 64 * 1024 * 1024
+/** Rows of tables that are verified before an open: a tenth of a second or two. */
+const VERIFIED_BYTES_MAX = 32 * 1024 * 1024
 /** There while not all tables have been verified: should the process end again and again because of one, a start looks at all first. */
 const UNVERIFIED = 'unverified'
 
