@@ -64,7 +64,8 @@ export class Damage {
     }
     if (lt === undefined) unsaid.rows++
     else unsaid.stretches++
-    if (unsaid.names.length < NAMES_MAX) unsaid.names.push(rowName(key))
+    const told = rowName(key)
+    if (unsaid.names.length < NAMES_MAX && !unsaid.names.includes(told)) unsaid.names.push(told)
   }
 
   /** Messages of a queue are lost to damage. */
