@@ -6,7 +6,7 @@
  * States: *closed* → *open* (ready) → *failed* (not ready, no connection) → *open* again; → *closed* from any.
  */
 import type { Broker } from './broker/broker.js'
-import type { AqueductError } from './core/errors.js'
+import { AqueductError, hasCode } from './core/errors.js'
 import type { Log } from './core/log.js'
 import type { Readiness } from './http/health.js'
 import { Histogram } from './metrics/histogram.js'
@@ -40,7 +40,11 @@ export class Standing {
 
   /** The first start. Rejects with what is wrong with the folder. */
   async open(): Promise<void> {
-    await this.build()
+    try {
+      await this.build()
+    } catch (error) {
+      throw advised(error)
+    }
   }
 
   /** Bytes that the file system of the store has left, as last looked at. */
@@ -139,4 +143,11 @@ export class Standing {
       }
     }
   }
+}
+
+/** A disk that failed at a start: whatever it was that failed, the sentence says what to do. */
+export function advised(error: unknown): unknown {
+  if (!(error instanceof Error) || !hasCode(error, 'store_failed') || error.message.includes('Try again')) return error
+  const said = error.message.trim().replace(/\.$/, '')
+  return new AqueductError('store_failed', `${said}. Try again when the disk can be read and written.`, { cause: error })
 }

@@ -263,7 +263,7 @@ export class Round {
     if (again.broker !== undefined) {
       await this.end(again.broker)
       this.add('wavers', `refused, and then accepted: ${lastOf(refused.stderr)}`)
-    } else if (this.judgeSentence(again) && shapeOf(refused.stderr) !== shapeOf(again.stderr))
+    } else if (this.judgeSentence(again) && this.victim === '' && shapeOf(refused.stderr) !== shapeOf(again.stderr))
       this.add('wavers', `first: ${lastOf(refused.stderr)} then: ${lastOf(again.stderr)}`)
   }
 
