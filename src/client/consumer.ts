@@ -67,7 +67,7 @@ const STOP_WITHIN_MS = 10_000
 
 /** Starts at once. Throws a `RangeError` for an option that cannot be. */
 export function startConsumer(source: Source, handler: Handler, options: ConsumeOptions, needs: ConsumerNeeds): Consumer {
-  const { warn = (line) => console.warn(line) } = needs
+  const { warn = (line) => void process.stderr.write(`${line}\n`) } = needs
   return new Loop(source, handler, fill(options, needs.clock, warn), needs)
 }
 

@@ -38,7 +38,7 @@ import { formatReceipt, type NonceSource, parseReceipt } from './receipt.js'
 import type { Settled, SettledHow } from './settled.js'
 import type { Due, DueTimers } from './timers.js'
 
-/** How often ids and retained messages that have had their time are looked for. */
+/** Between two looks for ids and retained messages that have had their time. */
 const HOUSEKEEPING_MS = 15_000
 /** What all ordered queues of a store share. */
 export interface Shared {
@@ -477,10 +477,8 @@ export class OrderedQueue implements Due {
 
   /** True when there may be room for these as soon as what expired unseen has been let go: `expireUnseen` does that. */
   mayLackRoom(messages: readonly OutgoingMessage[]): boolean {
-    return this.looks.mayMakeRoom(
-      messages.length,
-      messages.reduce((bytes, { view }) => bytes + messageBytes(view), 0),
-    )
+    const bytes = messages.reduce((sum, { view }) => sum + messageBytes(view), 0)
+    return this.looks.mayMakeRoom(messages.length, bytes)
   }
 
   /** Resolves when no message that waits has expired. */
