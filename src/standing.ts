@@ -14,6 +14,8 @@ import { openStore, type Store, type StoreOptions } from './store/store.js'
 
 const REOPEN_FIRST_MS = 250
 const REOPEN_MAX_MS = 5_000
+/** What cannot be read now may be read the next time; not after this. */
+const CORRUPTIONS_MAX = 2
 
 export class Standing {
   store: Store | undefined
@@ -26,6 +28,8 @@ export class Standing {
   private state: 'closed' | 'open' | 'failed' = 'closed'
   private reason = 'starting'
   private reopening: Promise<void> | undefined
+  /** Commits that failed on damage in LevelDB's own files. */
+  private corruptions = 0
   /** Of stores that failed since. */
   private damaged: ReadonlyMap<string, number> = new Map()
   private readonly broker: Broker
@@ -117,7 +121,20 @@ export class Standing {
       'a commit failed: nothing is acknowledged until the store is open again',
     )
     this.broker.suspend()
-    this.reopening = this.reopen(store)
+    if (hasCode(error, 'store_damaged') && ++this.corruptions >= CORRUPTIONS_MAX) this.giveUp(store, error)
+    else this.reopening = this.reopen(store)
+  }
+
+  /** LevelDB comes upon something in its tables that it cannot get over, again: it would after each opening, and the broker go up and down. */
+  private giveUp(store: Store, error: AqueductError): void {
+    this.damaged = this.damagedRows
+    this.store = undefined
+    this.reason = `the store is damaged and takes nothing any more: ${error.message}`
+    this.log.error(
+      { err: error, path: this.options.path },
+      'the store is damaged and is not opened again. Stop the broker and restore store.path from a copy, or move it away to start empty',
+    )
+    this.reopening = store.close().catch(() => {})
   }
 
   private async reopen(failed: Store): Promise<void> {

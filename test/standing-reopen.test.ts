@@ -91,3 +91,15 @@ test('a log that lost its end: refused again and again, said once, and open when
   await until(() => standing.readiness().ready)
   expect(String(await standing.store?.disk.get(metaKey('row')))).toBe('stored')
 })
+
+test('damage that LevelDB cannot get over ends the attempts, with what to do: the broker does not go up and down', async () => {
+  const damaged = (): void => standing.store?.onFailed?.(new AqueductError('store_damaged', 'a compaction failed'))
+  damaged()
+  await until(() => standing.readiness().ready)
+  expect(standing.reopened).toBe(1)
+  damaged()
+  await until(() => false, 2_000)
+  expect(standing.readiness()).toMatchObject({ ready: false, reason: expect.stringContaining('a compaction failed') })
+  expect(standing.reopened).toBe(1)
+  expect(said.filter((line) => line.includes('restore store.path from a copy'))).toHaveLength(1)
+})

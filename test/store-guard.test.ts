@@ -266,7 +266,10 @@ describe('a block of rows whose checksum is wrong', () => {
     await flip(file, at)
     const store = await open()
     await store.close()
-    expect(said).toEqual([{ level: 'error', text: expect.stringContaining('rows of the store have changed') }])
+    expect(said).toEqual([
+      { level: 'error', text: expect.stringContaining('rows of the store have changed') },
+      { level: 'error', text: expect.stringContaining('what these commits stored there may be lost') },
+    ])
   })
 })
 

@@ -63,17 +63,17 @@ async function harm(at: number): Promise<void> {
 
 test('sound tables: nothing is said, and the pass ends', async () => {
   const sweep = sweepOf()
-  sweep.start()
+  sweep.start(() => 7)
   await untilDone()
   await sweep.close()
   expect(lines).toEqual([])
   expect(sweep.damagedBlocks).toBe(0)
 })
 
-test('a changed byte: one line, with the table and the keys, also when it is swept again', async () => {
+test('a changed byte: said once, with the table and the keys, also when it is swept again', async () => {
   await harm(5_000)
   const sweep = sweepOf()
-  sweep.start()
+  sweep.start(() => 7)
   await untilDone()
   clock.advance(24 * 60 * 60 * 1_000)
   await untilDone(2)
@@ -87,6 +87,14 @@ test('a changed byte: one line, with the table and the keys, also when it is swe
       to: expect.stringMatching(/^M 0000/),
       text: expect.stringContaining('have changed'),
     },
+    {
+      file: table,
+      keys_from: expect.stringMatching(/^M 0000/),
+      keys_to: expect.stringMatching(/^M 0000/),
+      from: 1,
+      to: 7,
+      text: expect.stringContaining('may be missing'),
+    },
   ])
   expect(sweep.damagedBlocks).toBe(2)
 })
@@ -94,19 +102,19 @@ test('a changed byte: one line, with the table and the keys, also when it is swe
 test('what the open has verified is left out of the first pass', async () => {
   await harm(5_000)
   const sweep = sweepOf(new Set([Number.parseInt(table.slice(folder.length + 1), 10)]))
-  sweep.start()
+  sweep.start(() => 7)
   await untilDone()
   expect(lines).toEqual([])
   clock.advance(24 * 60 * 60 * 1_000)
   await untilDone(2)
   await sweep.close()
-  expect(lines.length).toBe(1)
+  expect(lines.length).toBe(2)
 })
 
 test('a table that has gone is no damage while MANIFEST does not name it; one that it names is', async () => {
   await rm(table)
   const sweep = sweepOf()
-  sweep.start()
+  sweep.start(() => 7)
   await untilDone()
   await sweep.close()
   expect(lines).toEqual([{ err: expect.objectContaining({ code: 'store_damaged' }), text: 'a table of the store is damaged' }])
@@ -114,7 +122,7 @@ test('a table that has gone is no damage while MANIFEST does not name it; one th
 
 test('closing ends a pass between two slices', async () => {
   const sweep = sweepOf()
-  sweep.start()
+  sweep.start(() => 7)
   clock.advance(1_000)
   await sweep.close()
   expect(done).toBe(0)

@@ -14,7 +14,7 @@ import { type Inspection, inspect } from './inspect.js'
 import type { Witness } from './logs.js'
 import { binds, type FoundMark, MARK, readMark } from './mark.js'
 import { Snapshot } from './snapshot.js'
-import { Sweep, tellChanged } from './sweep.js'
+import { Sweep, tellChanged, tellMissing } from './sweep.js'
 import type { Changed } from './tables.js'
 
 /** Witnesses asked for in one turn. */
@@ -99,14 +99,22 @@ export class Guard {
     }
   }
 
-  /** Rows that LevelDB gets through are left out one by one when they are read; a block that would end the process is not given to it. */
+  /**
+   * Rows that LevelDB gets through are left out one by one when they are read. A block that would end the process is not given to it, nor one that it cannot
+   * read in a table of level 0: it would compact that soon, fail, and refuse every write from then on.
+   */
   private judge(changed: readonly Changed[]): void {
-    const deadly = changed.find((c) => c.hazard === 'deadly')
+    const deadly = changed.find((c) => c.hazard === 'deadly' || (c.hazard === 'unreadable' && c.level === 0))
     if (deadly !== undefined) {
       const { file, from, to } = deadly
       throw this.finder.damaged(basename(file), `rows from ${from} to ${to} have changed in a way that LevelDB cannot read over`)
     }
     tellChanged(this.o.log, changed)
+  }
+
+  /** Says what may be missing where blocks have changed. `commit`: the last one. */
+  tellMissing(commit: number): void {
+    tellMissing(this.o.log, this.found?.changed ?? [], commit)
   }
 
   /** What looks at the tables from here on. */

@@ -118,6 +118,7 @@ class Opened implements OpenFolder {
 
   async accept(commit: number): Promise<void> {
     this.guard.compare(commit)
+    this.guard.tellMissing(commit)
     this.sweep = this.guard.sweep(this.clock)
     await this.guard.confirm()
     await clearLeftovers(this.path).catch(() => {})
@@ -130,7 +131,7 @@ class Opened implements OpenFolder {
 
   follow(journal: Journal): void {
     if (this.mark !== undefined) journal.contribute(this.mark)
-    this.sweep?.start()
+    this.sweep?.start(() => journal.committedGroup)
   }
 
   async refuse(): Promise<void> {

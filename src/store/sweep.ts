@@ -13,6 +13,8 @@ import type { TableFile } from './level/manifest.js'
 import { byAge, type Changed, tableName, verifyTable } from './tables.js'
 
 const SWEEP_FIRST_MS = 1_000
+/** The rest is in the line of its table. */
+const STRETCHES_SAID_MAX = 16
 const SWEEP_EVERY_MS = 24 * 60 * 60 * 1_000
 /** At most: a slice is half a millisecond of the loop, so this is some per cent of it at most. */
 const SWEEP_BYTES_PER_S = 16 * 1024 * 1024
@@ -27,6 +29,7 @@ export class Sweep {
   private verified: ReadonlySet<number>
   private readonly told = new Set<number>()
   private closed = false
+  private commit: () => number = () => 0
   private running: Promise<void> = Promise.resolve()
   private timer: Timer | undefined
   private wake: (() => void) | undefined
@@ -40,7 +43,9 @@ export class Sweep {
     this.onDone = o.onDone
   }
 
-  start(): void {
+  /** `commit`: the last one that is on the disk. */
+  start(commit: () => number): void {
+    this.commit = commit
     this.again(SWEEP_FIRST_MS)
   }
 
@@ -82,7 +87,10 @@ export class Sweep {
     try {
       const changed = await verifyTable(finder, tableName(number, names), table, this.rest)
       this.damagedBlocks += changed.length
-      if (changed.length > 0 && !this.told.has(number)) tellChanged(log, changed)
+      if (changed.length > 0 && !this.told.has(number)) {
+        tellChanged(log, changed)
+        tellMissing(log, changed, this.commit())
+      }
       if (changed.length > 0) this.told.add(number)
     } catch (error) {
       // It may have gone while it was read.
@@ -118,4 +126,16 @@ export function tellChanged(log: Log, changed: readonly Changed[]): void {
       'rows of the store have changed on the disk: those that are damaged are left out. Restore it from a copy if they matter',
     )
   }
+}
+
+/**
+ * A line for each stretch whose rows may be missing: those of a block that was zeroed, say, are just not there, and nothing names them. Some commit up to the
+ * last stored them.
+ */
+export function tellMissing(log: Log, changed: readonly Changed[], commit: number): void {
+  for (const { file, from, to } of changed.slice(0, STRETCHES_SAID_MAX))
+    log.error(
+      { file, keys_from: from, keys_to: to, from: 1, to: commit },
+      'rows between these keys may be missing from the store: what these commits stored there may be lost',
+    )
 }

@@ -26,6 +26,8 @@ const SLICE_BYTES = 256 * 1024
 /** Rows of a table that are not what was written, from one key to another (`keys.ts`). */
 export interface Changed {
   readonly file: string
+  /** Of the table: those of level 0 are compacted soon. */
+  readonly level: number
   readonly hazard: Hazard
   readonly from: string
   readonly to: string
@@ -102,7 +104,14 @@ function changed(file: string, table: TableFile, blocks: readonly RowBlock[], i:
   const low = before ?? table.smallest
   const high = blocks[i].last
   const hazard = hazardOf(block, { low, mayEqualLow: before === undefined, high })
-  return { file, hazard, from: describeKey(userKey(low)), to: describeKey(userKey(high)), bytes: block.length }
+  return {
+    file,
+    level: table.level,
+    hazard,
+    from: describeKey(userKey(low)),
+    to: describeKey(userKey(high)),
+    bytes: block.length,
+  }
 }
 
 function userKey(key: Buffer): Buffer {
