@@ -136,7 +136,6 @@ export async function startApp(settings: Settings, o: AppOptions = {}): Promise<
     accept,
     clock,
     log,
-    max_message_bytes: settings.mqtt.max_packet_bytes + 5,
     mayConnect: guard.mayAsk,
   })
   const close = async (): Promise<void> => {

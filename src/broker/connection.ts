@@ -467,7 +467,7 @@ export class Connection extends EventEmitter implements TransportHandler, Delive
   }
 
   /**
-   * A client need not wait for CONNACK [MQTT-3.1.4-6], nor for any other answer before it goes: what it sent is handled first. The sweep ends it when what
+   * A client need not wait for CONNACK (section 3.1.4), nor for any other answer before it goes: what it sent is handled first. The sweep ends it when what
    * that waits for does not come.
    */
   ended(error: Error | undefined): void {
