@@ -136,6 +136,7 @@ export async function startApp(settings: Settings, o: AppOptions = {}): Promise<
     accept,
     clock,
     log,
+    paths: settings.http.websocket_paths,
     mayConnect: guard.mayAsk,
   })
   const close = async (): Promise<void> => {

@@ -62,6 +62,7 @@ describe('defaults', () => {
         host: '127.0.0.1',
         port: 8080,
         allow_origins: [],
+        websocket_paths: ['/mqtt', '/'],
         max_body_bytes: 4 * 1024 * 1024,
         max_connections: 1_000,
         max_receiving_bytes: 67_108_864,

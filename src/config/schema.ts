@@ -72,6 +72,9 @@ const isReference = (text: string): boolean => text.length <= 1024 && !text.incl
 
 const isOrigin = (text: string): boolean => text === '*' || parseOrigin(text) !== undefined
 
+/** As a request line has it, without a query. */
+const isUrlPath = (text: string): boolean => text.length <= 1024 && /^\/[\w.~!$&'()*+,;=:@%/-]*$/.test(text)
+
 export const table = {
   store: {
     path: row(path, './data', '', 'The data folder. It is made with its parents; all state is inside it.'),
@@ -200,13 +203,19 @@ export const table = {
       '',
       'The address that the HTTP listener opens on. Only addresses of this machine (loopback) can be set as yet.',
     ),
-    port: row(port, 8080, '', 'The port of HTTP (JSON API, metrics, health) and of MQTT over WebSocket at /mqtt.'),
+    port: row(port, 8080, '', 'The port of HTTP (JSON API, metrics, health) and of MQTT over WebSocket.'),
     allow_origins: row(
       listOf('web origins, or "*" for any', 'https://dash.example', isOrigin),
       Object.freeze([] as string[]),
       '',
       'Web pages of these origins may use the HTTP API and open MQTT over WebSocket. Pages that came from the address they connect to or ' +
         'from this machine, and programs that are no browser, may without being listed.',
+    ),
+    websocket_paths: row(
+      listOf('paths', '/mqtt', isUrlPath),
+      Object.freeze(['/mqtt', '/']),
+      '',
+      'Where MQTT over WebSocket is: upgrade requests with the subprotocol mqtt, and only these. None: it is off.',
     ),
     max_connections: row(
       whole(1, 1_000_000),

@@ -1,5 +1,5 @@
 /**
- * MQTT over WebSocket, on the upgrade of the HTTP server: path `/mqtt`, subprotocol `mqtt` [MQTT-6.0.0-3], [MQTT-6.0.0-4].
+ * MQTT over WebSocket, on the upgrade of the HTTP server: certain paths, subprotocol `mqtt` [MQTT-6.0.0-3], [MQTT-6.0.0-4].
  *
  * Always true:
  * - frames are a way to carry bytes: a packet may be cut anywhere and a frame may hold many packets [MQTT-6.0.0-2], so that none is kept until it is whole
@@ -26,8 +26,8 @@ export interface WebSocketOptions {
   readonly accept: Accept
   readonly clock: Clock
   readonly log: Log
-  /** Default `/mqtt`. */
-  readonly path?: string
+  /** Default: `/mqtt` and `/`. */
+  readonly paths?: readonly string[]
   /** Which web pages may connect. Default: our own and this machine's. */
   readonly mayConnect?: OriginRule
 }
@@ -58,7 +58,7 @@ const CLOSE_UNSUPPORTED_DATA = 1003
 
 export function createWebSocketListener(options: WebSocketOptions): WebSocketListener {
   const { log } = options
-  const path = options.path ?? '/mqtt'
+  const paths = options.paths ?? ['/mqtt', '/']
   const mayConnect = options.mayConnect ?? originRule([])
   const shared: Shared = { accept: options.accept, log, closing: new Closing(options.clock), open: new Set() }
   let closed = false
@@ -76,8 +76,8 @@ export function createWebSocketListener(options: WebSocketOptions): WebSocketLis
   const upgrade = (request: IncomingMessage, socket: Duplex, head: Buffer): void => {
     if (closed) {
       refuseUpgrade(socket, 503, 'not_ready', 'Aqueduct is shutting down.')
-    } else if (pathOf(request.url) !== path) {
-      refuseUpgrade(socket, 404, 'not_found', `MQTT over WebSocket is at ${path}.`)
+    } else if (!paths.includes(pathOf(request.url))) {
+      refuseUpgrade(socket, 404, 'not_found', whereItIs(paths))
     } else if (!mayConnect(request.headers.origin, request.headers.host)) {
       refuseUpgrade(
         socket,
@@ -106,6 +106,11 @@ export function createWebSocketListener(options: WebSocketOptions): WebSocketLis
       for (const transport of shared.open) transport.destroy()
     },
   }
+}
+
+function whereItIs(paths: readonly string[]): string {
+  if (paths.length === 0) return 'MQTT over WebSocket is off: the setting http.websocket_paths has no path.'
+  return `MQTT over WebSocket is at ${paths.join(' and ')}. The setting http.websocket_paths says where.`
 }
 
 function pathOf(url: string | undefined): string {
