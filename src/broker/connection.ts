@@ -32,6 +32,7 @@ import { type Deliverer, FLAG_QOS, FLAG_RETAIN } from './ports.js'
 import { type ReplayRequest, RetainedReplay } from './replay.js'
 import type { Session } from './session.js'
 import type { BrokerState, Stored } from './state.js'
+import { refuseTooLarge } from './too-large.js'
 import type { Transport, TransportHandler } from './transport.js'
 import type { Will } from './wills.js'
 import { firstByte, writePublish, writePublishQos0 } from './writing.js'
@@ -171,6 +172,10 @@ export class Connection extends EventEmitter implements TransportHandler, Delive
     if (journal?.congested !== true || this.phase !== 'connected' || this.input.suspended) return
     this.suspend()
     this.answerWith(() => this.resume(), journal.openGroup)
+  }
+
+  tooLarge(frame: Frame, buf: Buffer, pos: number, end: number): boolean {
+    return refuseTooLarge(this, frame, buf, pos, end)
   }
 
   get packetBytesMax(): number {

@@ -116,10 +116,10 @@ export const table = {
     ),
     max_packet_bytes: row(
       size(KIB, PACKET_BYTES_MAX),
-      MIB,
+      2_000_000,
       'bytes',
       'The largest packet that a client may send, refused by its declared length before anything is buffered. Before CONNECT is ' +
-        'accepted it is 64 KiB at most.',
+        'accepted it is 512 KiB at most.',
     ),
     max_topic_aliases: row(
       whole(0, 65_535),
@@ -135,7 +135,7 @@ export const table = {
     ),
     max_output_bytes: row(
       size(16 * KIB, 16 * GIB),
-      MIB,
+      2 * MIB,
       'bytes',
       'Bytes that may wait in memory for one slow client. Beyond it QoS 0 messages to that client are dropped and counted; and a client that has so many bytes of answers to take is not read until it took them.',
     ),
@@ -391,9 +391,9 @@ export const table = {
     ),
     max_message_bytes: row(
       size(1, PACKET_BYTES_MAX),
-      MIB,
+      2 * MIB,
       'bytes',
-      'Bytes of one message, its topic among them, that a new pull queue takes, unless whoever makes it says otherwise.',
+      'Bytes of one message, its topic among them, that a new pull queue takes, unless whoever makes it says otherwise. The largest packet of MQTT fits by default.',
     ),
     retention_s: row(
       whole(0, RETENTION_S_MAX),
