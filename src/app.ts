@@ -136,7 +136,7 @@ export async function startApp(settings: Settings, o: AppOptions = {}): Promise<
     accept,
     clock,
     log,
-    max_message_bytes: settings.mqtt.max_packet_bytes + 5,
+    paths: settings.http.websocket_paths,
     mayConnect: guard.mayAsk,
   })
   const close = async (): Promise<void> => {

@@ -328,7 +328,7 @@ describe('closing the HTTP server', () => {
   it('does not wait for idle connections nor for WebSockets', async () => {
     const acceptor = new Acceptor()
     const clock = new ManualClock()
-    const ws = createWebSocketListener({ accept: acceptor.accept, clock, log: silentLog, max_message_bytes: 1000 })
+    const ws = createWebSocketListener({ accept: acceptor.accept, clock, log: silentLog })
     const { listener, base } = await start({ upgrade: ws.upgrade, clock })
     const idle = await connect(listener.port)
     idle.write('GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n')
@@ -351,7 +351,7 @@ describe('upgrades', () => {
   it('carries MQTT over WebSocket beside the doors', async () => {
     const acceptor = new Acceptor()
     const clock = new ManualClock()
-    const ws = createWebSocketListener({ accept: acceptor.accept, clock, log: silentLog, max_message_bytes: 1000 })
+    const ws = createWebSocketListener({ accept: acceptor.accept, clock, log: silentLog })
     const { base, get } = await start({ upgrade: ws.upgrade })
     const client = new WebSocket(`${base.replace('http', 'ws')}/mqtt`, 'mqtt')
     sockets.push({ destroy: () => client.terminate() })
@@ -369,7 +369,6 @@ describe('upgrades', () => {
       accept: new Acceptor().accept,
       clock: new ManualClock(),
       log: silentLog,
-      max_message_bytes: 1000,
     })
     const { listener } = await start({ upgrade: ws.upgrade, doors: [door] })
     const h2c = 'Host: x\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n'

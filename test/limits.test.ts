@@ -7,6 +7,7 @@ import { rowsOf } from '../src/config/resolve.js'
 import { table } from '../src/config/schema.js'
 import { TIMER_MS_MAX } from '../src/core/clock.js'
 import * as limits from '../src/core/limits.js'
+import { ATTRIBUTES } from '../src/queue/attributes.js'
 import { INDEX_PAGE_ENTRIES } from '../src/queue/index-page.js'
 import { filterFault } from '../src/topics/names.js'
 
@@ -42,9 +43,11 @@ describe('the hard bounds', () => {
     expect(limits.PACKET_ID_MAX).toBe(U16_MAX)
   })
 
-  it('let less in before CONNECT than after it, but a usual CONNECT with a will', () => {
+  it('let less in before CONNECT than after it, but any CONNECT of MQTT 3.1.1, and one with properties', () => {
     expect(limits.PACKET_BYTES_BEFORE_CONNECT_MAX).toBeLessThanOrEqual(limits.PACKET_BYTES_MAX)
-    expect(limits.PACKET_BYTES_BEFORE_CONNECT_MAX).toBeGreaterThanOrEqual(16 * 1024)
+    // Protocol name and level, flags, keep alive; identifier, will topic, will, user name, password; and content type and correlation data of a will.
+    const fields = 10 + 5 * (2 + limits.STRING_BYTES_MAX)
+    expect(limits.PACKET_BYTES_BEFORE_CONNECT_MAX).toBeGreaterThanOrEqual(5 + fields + 2 * (3 + limits.STRING_BYTES_MAX))
   })
 
   it('let the largest packet be one buffer, and one WebSocket message', () => {
@@ -90,13 +93,17 @@ describe('the settings', () => {
   })
 
   it('have defaults under which the largest message still passes', () => {
-    const { mqtt, session } = defaults
+    const { mqtt, session, queue } = defaults
     for (const room of [
       limits.COMMIT_BYTES_MAX,
       limits.ROW_CACHE_BYTES_MAX,
       limits.RETAINED_CACHE_BYTES_MAX,
       mqtt.max_output_bytes,
       session.max_bytes,
+      queue.max_bytes,
+      // Also as a bridged copy, with its topic.
+      queue.max_message_bytes,
+      Number(ATTRIBUTES.max_message_bytes.standard),
     ]) {
       expect(room).toBeGreaterThanOrEqual(mqtt.max_packet_bytes)
     }

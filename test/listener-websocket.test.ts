@@ -8,6 +8,7 @@ import { CLOSE_MS_MAX } from '../src/listeners/closing.js'
 import { originRule } from '../src/listeners/origins.js'
 import { createWebSocketListener, type WebSocketListener } from '../src/listeners/websocket.js'
 import { ManualClock } from './support/clock.js'
+import { openRawWebSocket, WS, wsFrame } from './support/raw-websocket.js'
 import { Acceptor, connect, fillUp, once, type Recorder, readBytes } from './support/transports.js'
 
 let server: http.Server
@@ -25,7 +26,6 @@ beforeEach(async () => {
     accept: acceptor.accept,
     clock,
     log: silentLog,
-    max_message_bytes: 1 << 20,
     mayConnect: originRule(allow_origins),
   })
   server = http.createServer()
@@ -181,15 +181,50 @@ describe('an MQTT connection over WebSocket', () => {
     expect(server.bytes).toBe(0)
   })
 
-  it('closes on a message that is too large, by its declared length', async () => {
+  it('hands on a message of any length and of any number of parts, as it comes [MQTT-6.0.0-2]', async () => {
     const { client, server } = await join()
-    const closed = new Promise<number>((resolve) => client.once('close', resolve))
-    client.send(Buffer.alloc((1 << 20) + 1))
-    expect(await closed).toBe(1009)
-    await server.until(() => server.closes.length > 0)
-    expect(server.closes.length).toBe(1)
-    expect(server.closes[0]).toBeInstanceOf(Error)
-    expect(server.bytes).toBe(0)
+    const bytes = Buffer.alloc(5_000_000)
+    for (let i = 0; i < bytes.length; i++) bytes[i] = i + (i >> 8)
+    client.send(bytes)
+    for (let i = 0; i < 5_000; i++) client.send(Buffer.from([i]), { fin: false })
+    client.send(Buffer.alloc(0))
+    await server.until(() => server.bytes === bytes.length + 5_000)
+    const all = Buffer.concat(server.chunks)
+    expect(all.subarray(0, bytes.length).equals(bytes)).toBe(true)
+    expect([...all.subarray(bytes.length)].every((byte, i) => byte === (i & 255))).toBe(true)
+    // Not collected: each stretch is what one read brought.
+    expect(Math.max(...server.chunks.map((chunk) => chunk.length))).toBeLessThanOrEqual(65_536)
+  })
+
+  it('hands on what came of a frame before the rest has come', async () => {
+    const socket = await openRawWebSocket(port)
+    const server = await acceptor.next()
+    const bytes = Buffer.from('the first half and the second')
+    const frame = wsFrame(WS.binary, bytes)
+    socket.write(frame.subarray(0, frame.length - 10))
+    await server.until(() => server.bytes === bytes.length - 10)
+    socket.write(frame.subarray(frame.length - 10))
+    await server.until(() => server.bytes === bytes.length)
+    expect(server.text).toBe(bytes.toString())
+    socket.destroy()
+  })
+
+  it('closes on a frame that breaks the rules of frames', async () => {
+    for (const [bytes, code] of [
+      [wsFrame(WS.continuation, Buffer.from('x')), 1002],
+      [Buffer.concat([wsFrame(WS.binary, Buffer.from('x'), { fin: false }), wsFrame(WS.binary, Buffer.from('y'))]), 1002],
+      [wsFrame(WS.binary, Buffer.from('x'), { mask: null }), 1002],
+      [wsFrame(WS.text, Buffer.alloc(70_000, 'x')), 1009],
+    ] as const) {
+      const socket = await openRawWebSocket(port)
+      const server = await acceptor.next()
+      socket.write(bytes)
+      const answer = await readBytes(socket, 4)
+      expect([answer[0], answer.readUInt16BE(2)]).toEqual([0x88, code])
+      socket.destroy()
+      await server.until(() => server.closes.length > 0)
+      expect(server.closes[0]).toBeInstanceOf(Error)
+    }
     expect(listener.connections).toBe(0)
   })
 

@@ -32,7 +32,7 @@ describe('queue attributes', () => {
       dedup_window_s: 300,
       max_messages: 1_000_000,
       max_bytes: 2 ** 30,
-      max_message_bytes: 1_048_576,
+      max_message_bytes: 2_097_152,
       overflow: 'reject',
       retain_s: 0,
     })

@@ -8,6 +8,7 @@
  * - packets are handled one after another (`input`); while one waits for a hook, those behind it wait and the socket is not read;
  * - a client that does not take its answers is not read: what it has not taken is at most `max_output_bytes`, and what one packet leads to;
  * - acknowledgements leave in the order of what they answer: one that is ready early waits in the last open group before it (`answer`);
+ * - what came before the end of its stream is handled, however late: the connection ends after it (`ended`);
  * - no byte of a read buffer is referred to after `data` returns;
  * - a packet too large is refused by its declared length, before any of its body is kept.
  */
@@ -31,6 +32,7 @@ import type { Deliverer } from './ports.js'
 import { type ReplayRequest, RetainedReplay } from './replay.js'
 import type { Session } from './session.js'
 import type { BrokerState, Stored } from './state.js'
+import { refuseTooLarge } from './too-large.js'
 import type { Transport, TransportHandler } from './transport.js'
 import type { Will } from './wills.js'
 import { writeAnswer } from './writing.js'
@@ -100,6 +102,8 @@ export class Connection extends EventEmitter implements TransportHandler, Delive
   readonly input = new Input(this)
   private readonly answers = new Answers()
   private marked = false
+  /** Its stream has gone, and packets that came before wait to be handled. */
+  leaving: { readonly since_ms: number; readonly error: Error | undefined } | null = null
 
   constructor(state: BrokerState, transport: Transport, broker: unknown) {
     super()
@@ -169,10 +173,18 @@ export class Connection extends EventEmitter implements TransportHandler, Delive
   readDone(): void {
     this.flush()
     this.state.slabs.settle()
+    if (this.leaving !== null && !this.input.suspended) {
+      this.finish(this.leaving.error)
+      return
+    }
     const journal = this.state.stored?.store.journal
     if (journal?.congested !== true || this.phase !== 'connected' || this.input.suspended) return
     this.suspend()
     this.answerWith(() => this.resume(), journal.openGroup)
+  }
+
+  tooLarge(frame: Frame, buf: Buffer, pos: number, end: number): boolean {
+    return refuseTooLarge(this, frame, buf, pos, end)
   }
 
   get packetBytesMax(): number {
@@ -212,6 +224,8 @@ export class Connection extends EventEmitter implements TransportHandler, Delive
   }
 
   lookAtAnswers(): void {
+    // Nobody is there to take them: they are dropped as they are written.
+    if (this.leaving !== null) return
     const { max_output_bytes } = this.state.settings
     if (!this.answers.over(max_output_bytes, this.output, this.transport)) return
     // All of this may be the answers to one read.
@@ -410,8 +424,18 @@ export class Connection extends EventEmitter implements TransportHandler, Delive
     return true
   }
 
+  /**
+   * A client need not wait for CONNACK (section 3.1.4), nor for any other answer before it goes: what it sent is handled first. The sweep ends it when what
+   * that waits for does not come.
+   */
   ended(error: Error | undefined): void {
-    this.finish(error)
+    if (this.phase === 'closed' || !this.input.suspended || this.input.held === 0) {
+      this.finish(error)
+      return
+    }
+    this.leaving = { since_ms: this.state.uptime_ms, error }
+    this.output.drained()
+    this.resume(STALLED)
   }
 
   /** Forgets the will, in the store too: the client said goodbye. */

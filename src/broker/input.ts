@@ -27,6 +27,8 @@ interface Reader {
   packet(frame: Frame, buf: Buffer, packetStart: number): void
   readDone(): void
   fault(reason: number, text: string): void
+  /** The packet at `pos` is too large. False when a few more bytes are needed to say so. */
+  tooLarge(frame: Frame, buf: Buffer, pos: number, end: number): boolean
 }
 
 const frame = new Frame()
@@ -130,8 +132,9 @@ export class Input {
       const found = readFrame(buf, pos, end, reader.version ?? 4, frame)
       if (found === 0) break
       if (found < 0) reader.fault(Reason.malformed_packet, 'malformed fixed header')
-      else if (frame.bodyEnd - pos > reader.packetBytesMax) reader.fault(Reason.packet_too_large, 'packet too large')
-      else if (frame.bodyEnd > end) break
+      else if (frame.bodyEnd - pos > reader.packetBytesMax) {
+        if (!reader.tooLarge(frame, buf, pos, end)) break
+      } else if (frame.bodyEnd > end) break
       else {
         const next = frame.bodyEnd
         reader.packet(frame, buf, pos)

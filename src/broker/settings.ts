@@ -44,10 +44,10 @@ export interface BrokerSettings {
 export const defaultBrokerSettings: BrokerSettings = {
   window: 32,
   max_inbound_qos2: 65_535,
-  max_packet_bytes: 1024 * 1024,
+  max_packet_bytes: 2_000_000,
   max_topic_aliases: 32,
   max_topic_levels: 200,
-  max_output_bytes: 1024 * 1024,
+  max_output_bytes: 2 * 1024 * 1024,
   max_keepalive_s: 65_535,
   connect_timeout_s: 10,
   max_connections: 100_000,

@@ -21,6 +21,8 @@ export class BrokerStats {
   refusedQuota = 0
   /** Connections closed for a packet that breaks the protocol. */
   malformed = 0
+  /** Connections closed for a packet that is larger than is taken. */
+  tooLarge = 0
   /** Connections before MQTT 5 closed because a publish could not be taken: there is no other word for that. */
   turnedAway = 0
   /** Connections ended because enhanced authentication failed, or was not tried where it must be. */

@@ -11,6 +11,8 @@ import type { BrokerState, Stored } from './state.js'
 /** Grain of keep alive and connect timeout. */
 const SWEEP_MS = 250
 const SWEEPS_PER_RETRY = 4
+/** How long packets of a client that has gone may wait for a hook or a commit. */
+export const LEAVING_MS_MAX = 60_000
 
 export function startSweep(state: BrokerState): Timer {
   let count = 0
@@ -46,6 +48,8 @@ function sweepConnections(state: BrokerState, retry: boolean): void {
     } else if (c.auth?.exchange && now - c.auth.begun_ms > connect_ms + SWEEP_MS) {
       state.stats.connectTimeouts++
       authTimedOut(c)
+    } else if (c.leaving !== null) {
+      if (now - c.leaving.since_ms > LEAVING_MS_MAX) c.finish(c.leaving.error)
     } else if (c.phase === 'connected') {
       // One and a half times what the client promised [MQTT-3.1.2-24], never less: `heard_ms` may be one sweep old. While we do not
       // read, its silence is ours, unless it is because the client does not take what we say.

@@ -19,7 +19,7 @@ export const QUEUE_ATTRIBUTES: Readonly<Record<string, Attribute>> = {
   dedup_window_s: { value: 's', text: 'how long a de-duplication id is remembered (300)' },
   max_messages: { value: 'n', text: 'messages it holds at most (1000000)' },
   max_bytes: { value: 'bytes', text: 'bytes it holds at most (1073741824)' },
-  max_message_bytes: { value: 'bytes', text: 'bytes of one message at most (1048576)' },
+  max_message_bytes: { value: 'bytes', text: 'bytes of one message at most (2097152)' },
   overflow: { value: 'reject|drop_oldest|drop_newest', text: 'what happens to a message that finds it full (reject)' },
   retain_s: { value: 's', text: 'how long acknowledged messages stay for a seek (0)' },
 }

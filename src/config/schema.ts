@@ -72,6 +72,9 @@ const isReference = (text: string): boolean => text.length <= 1024 && !text.incl
 
 const isOrigin = (text: string): boolean => text === '*' || parseOrigin(text) !== undefined
 
+/** As a request line has it, without a query. */
+const isUrlPath = (text: string): boolean => text.length <= 1024 && /^\/[\w.~!$&'()*+,;=:@%/-]*$/.test(text)
+
 export const table = {
   store: {
     path: row(path, './data', '', 'The data folder. It is made with its parents; all state is inside it.'),
@@ -113,10 +116,10 @@ export const table = {
     ),
     max_packet_bytes: row(
       size(KIB, PACKET_BYTES_MAX),
-      MIB,
+      2_000_000,
       'bytes',
       'The largest packet that a client may send, refused by its declared length before anything is buffered. Before CONNECT is ' +
-        'accepted it is 64 KiB at most.',
+        'accepted it is 512 KiB at most.',
     ),
     max_topic_aliases: row(
       whole(0, 65_535),
@@ -132,7 +135,7 @@ export const table = {
     ),
     max_output_bytes: row(
       size(16 * KIB, 16 * GIB),
-      MIB,
+      2 * MIB,
       'bytes',
       'Bytes that may wait in memory for one slow client. Beyond it QoS 0 messages to that client are dropped and counted; and a client that has so many bytes of answers to take is not read until it took them.',
     ),
@@ -200,13 +203,19 @@ export const table = {
       '',
       'The address that the HTTP listener opens on. Only addresses of this machine (loopback) can be set as yet.',
     ),
-    port: row(port, 8080, '', 'The port of HTTP (JSON API, metrics, health) and of MQTT over WebSocket at /mqtt.'),
+    port: row(port, 8080, '', 'The port of HTTP (JSON API, metrics, health) and of MQTT over WebSocket.'),
     allow_origins: row(
       listOf('web origins, or "*" for any', 'https://dash.example', isOrigin),
       Object.freeze([] as string[]),
       '',
       'Web pages of these origins may use the HTTP API and open MQTT over WebSocket. Pages that came from the address they connect to or ' +
         'from this machine, and programs that are no browser, may without being listed.',
+    ),
+    websocket_paths: row(
+      listOf('paths', '/mqtt', isUrlPath),
+      Object.freeze(['/mqtt', '/']),
+      '',
+      'Where MQTT over WebSocket is: upgrade requests with the subprotocol mqtt, and only these. None: it is off.',
     ),
     max_connections: row(
       whole(1, 1_000_000),
@@ -382,9 +391,9 @@ export const table = {
     ),
     max_message_bytes: row(
       size(1, PACKET_BYTES_MAX),
-      MIB,
+      2 * MIB,
       'bytes',
-      'Bytes of one message, its topic among them, that a new pull queue takes, unless whoever makes it says otherwise.',
+      'Bytes of one message, its topic among them, that a new pull queue takes, unless whoever makes it says otherwise. The largest packet of MQTT fits by default.',
     ),
     retention_s: row(
       whole(0, RETENTION_S_MAX),

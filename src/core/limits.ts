@@ -5,8 +5,11 @@
 
 /** MQTT's largest Remaining Length (four 7-bit bytes) [MQTT-2.2.3]. */
 export const PACKET_BYTES_MAX = 268_435_455
-/** A packet that comes before CONNECT is accepted may not be larger than this. */
-export const PACKET_BYTES_BEFORE_CONNECT_MAX = 65_536
+/**
+ * A packet that comes before CONNECT is accepted may not be larger than this. The largest CONNECT of MQTT 3.1.1 has 327,700 bytes: identifier, will and credentials
+ * of 65,535 each. The rest is for properties of MQTT 5.
+ */
+export const PACKET_BYTES_BEFORE_CONNECT_MAX = 524_288
 /** An MQTT string or binary field: its length is two bytes. */
 export const STRING_BYTES_MAX = 65_535
 /** Packet identifiers run from 1 to this. */

@@ -1,8 +1,9 @@
 /**
- * MQTT over WebSocket, on the upgrade of the HTTP server: path `/mqtt`, subprotocol `mqtt` [MQTT-6.0.0-3], [MQTT-6.0.0-4].
+ * MQTT over WebSocket, on the upgrade of the HTTP server: certain paths, subprotocol `mqtt` [MQTT-6.0.0-3], [MQTT-6.0.0-4].
  *
  * Always true:
- * - frames are a way to carry bytes: a packet may be cut anywhere and a frame may hold many packets [MQTT-6.0.0-2];
+ * - frames are a way to carry bytes: a packet may be cut anywhere and a frame may hold many packets [MQTT-6.0.0-2], so that none is kept until it is whole
+ *   (listeners/frames.ts);
  * - only binary frames are taken; any other kind closes the connection [MQTT-6.0.0-1];
  * - one `write` is one binary frame, uncompressed.
  *
@@ -14,10 +15,10 @@ import { type RawData, type WebSocket, WebSocketServer } from 'ws'
 import type { Accept, Transport, TransportHandler } from '../broker/transport.js'
 import type { Clock } from '../core/clock.js'
 import { AqueductError } from '../core/errors.js'
-import { PACKET_BYTES_BEFORE_CONNECT_MAX } from '../core/limits.js'
 import { formatAddress } from '../core/listen.js'
 import type { Log } from '../core/log.js'
 import { Closing } from './closing.js'
+import { FRAME_BYTES_MAX, FrameCutter } from './frames.js'
 import { type OriginRule, originRule } from './origins.js'
 import { refuseUpgrade } from './refuse.js'
 
@@ -25,10 +26,8 @@ export interface WebSocketOptions {
   readonly accept: Accept
   readonly clock: Clock
   readonly log: Log
-  /** Largest message taken, in bytes: no less than the largest MQTT packet. A larger one is refused by its declared length (close 1009). */
-  readonly max_message_bytes: number
-  /** Default `/mqtt`. */
-  readonly path?: string
+  /** Default: `/mqtt` and `/`. */
+  readonly paths?: readonly string[]
   /** Which web pages may connect. Default: our own and this machine's. */
   readonly mayConnect?: OriginRule
 }
@@ -47,11 +46,11 @@ export interface WebSocketListener {
 /** What is picked when a client offers several. `mqttv3.1` is what clients before 3.1.1 say. */
 const SUBPROTOCOLS = ['mqtt', 'mqttv3.1']
 
-/** Parts of one message, and reads that it may come in: each costs more than its bytes. */
+/** Parts of one message of text, and reads that a frame of it may come in: each costs more than its bytes. */
 const FRAGMENTS_MAX = 4_096
 const CHUNKS_MAX = 16_384
-/** What may come before CONNECT has come whole: the largest CONNECT, and as much again for the frames around it. */
-const BEFORE_CONNECT_BYTES_MAX = 2 * PACKET_BYTES_BEFORE_CONNECT_MAX
+/** What may come before CONNECT has come whole and is no byte of it: frames around it, pings. */
+const BEFORE_CONNECT_BYTES_MAX = 131_072
 
 /** Close codes of RFC 6455 §7.4.1. */
 const CLOSE_NORMAL = 1000
@@ -59,7 +58,7 @@ const CLOSE_UNSUPPORTED_DATA = 1003
 
 export function createWebSocketListener(options: WebSocketOptions): WebSocketListener {
   const { log } = options
-  const path = options.path ?? '/mqtt'
+  const paths = options.paths ?? ['/mqtt', '/']
   const mayConnect = options.mayConnect ?? originRule([])
   const shared: Shared = { accept: options.accept, log, closing: new Closing(options.clock), open: new Set() }
   let closed = false
@@ -67,7 +66,7 @@ export function createWebSocketListener(options: WebSocketOptions): WebSocketLis
     noServer: true,
     clientTracking: false,
     perMessageDeflate: false,
-    maxPayload: options.max_message_bytes,
+    maxPayload: FRAME_BYTES_MAX,
     maxFragments: FRAGMENTS_MAX,
     maxBufferedChunks: CHUNKS_MAX,
     handleProtocols: (offered) => SUBPROTOCOLS.find((name) => offered.has(name)) ?? false,
@@ -77,8 +76,8 @@ export function createWebSocketListener(options: WebSocketOptions): WebSocketLis
   const upgrade = (request: IncomingMessage, socket: Duplex, head: Buffer): void => {
     if (closed) {
       refuseUpgrade(socket, 503, 'not_ready', 'Aqueduct is shutting down.')
-    } else if (pathOf(request.url) !== path) {
-      refuseUpgrade(socket, 404, 'not_found', `MQTT over WebSocket is at ${path}.`)
+    } else if (!paths.includes(pathOf(request.url))) {
+      refuseUpgrade(socket, 404, 'not_found', whereItIs(paths))
     } else if (!mayConnect(request.headers.origin, request.headers.host)) {
       refuseUpgrade(
         socket,
@@ -107,6 +106,11 @@ export function createWebSocketListener(options: WebSocketOptions): WebSocketLis
       for (const transport of shared.open) transport.destroy()
     },
   }
+}
+
+function whereItIs(paths: readonly string[]): string {
+  if (paths.length === 0) return 'MQTT over WebSocket is off: the setting http.websocket_paths has no path.'
+  return `MQTT over WebSocket is at ${paths.join(' and ')}. The setting http.websocket_paths says where.`
 }
 
 function pathOf(url: string | undefined): string {
@@ -139,7 +143,7 @@ class WebSocketTransport implements Transport {
   private error: Error | undefined
   private readonly onSent = (): void => this.sent()
   private early = 0
-  /** Frames are kept until they are whole: that must not be more than the largest CONNECT while nobody is known. */
+  /** The handler bounds what it is given. Comes after `received` has taken that off. */
   private readonly onBytes = (chunk: Buffer): void => {
     if (this.handler?.beforeConnect !== true) this.request.socket.off('data', this.onBytes)
     else if ((this.early += chunk.length) > BEFORE_CONNECT_BYTES_MAX) {
@@ -154,6 +158,7 @@ class WebSocketTransport implements Transport {
     this.stream = request.socket
     this.remote = formatAddress(request.socket.remoteAddress, request.socket.remotePort)
     this.shared = shared
+    cutFrames(ws)
     ws.on('message', (data, isBinary) => this.received(data, isBinary))
     ws.on('error', (error) => this.failed(error))
     ws.on('close', () => this.closed())
@@ -213,6 +218,7 @@ class WebSocketTransport implements Transport {
     }
     // One Buffer: `binaryType` is left at 'nodebuffer'.
     const bytes = data as Buffer
+    this.early -= bytes.length
     try {
       this.handler?.data(bytes, 0, bytes.length)
     } catch (error) {
@@ -256,3 +262,10 @@ class WebSocketTransport implements Transport {
 }
 
 const BINARY = { binary: true, compress: false, fin: true }
+
+/** All that comes goes through `write` of the receiver, which is no documented part of `ws`: a version without it must not start. */
+function cutFrames(ws: WebSocket): void {
+  const receiver = (ws as unknown as { readonly _receiver: { write(chunk: Buffer): boolean } })._receiver
+  const cutter = new FrameCutter(receiver.write.bind(receiver))
+  receiver.write = (chunk) => cutter.take(chunk)
+}

@@ -79,6 +79,7 @@ function addBroker(to: Counters, broker: BrokerCounts): void {
   )
   to.counter('aqueduct_connections_closed_total', 'MQTT connections that Aqueduct closed, by reason.', () => [
     { labels: { reason: 'malformed' }, value: broker.malformed },
+    { labels: { reason: 'packet_too_large' }, value: broker.tooLarge },
     { labels: { reason: 'publish_refused' }, value: broker.turnedAway },
     { labels: { reason: 'taken_over' }, value: broker.takeovers },
     { labels: { reason: 'keep_alive' }, value: broker.keepaliveTimeouts },

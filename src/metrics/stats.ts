@@ -29,6 +29,8 @@ export interface BrokerCounts {
   readonly inputStalls: number
   /** Connections closed for a packet that breaks the protocol. */
   readonly malformed: number
+  /** Connections closed for a packet that is larger than is taken. */
+  readonly tooLarge: number
   /** Connections before MQTT 5 closed because a publish could not be taken. */
   readonly turnedAway: number
   readonly takeovers: number

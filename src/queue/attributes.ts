@@ -64,7 +64,7 @@ export const ATTRIBUTES: { readonly [K in keyof QueueAttributes]: AttributeRow }
   dedup_window_s: number(0, 604_800, 300, 'How long a de-duplication id is remembered; 0 not at all.'),
   max_messages: number(1, 1_000_000_000, 1_000_000, 'Messages it holds at most.'),
   max_bytes: number(1, 2 ** 50, 2 ** 30, 'Bytes it holds at most.'),
-  max_message_bytes: number(1, 268_435_455, 1_048_576, 'Bytes of one message at most.'),
+  max_message_bytes: number(1, 268_435_455, 2_097_152, 'Bytes of one message at most.'),
   overflow: {
     kind: 'choice',
     of: ['reject', 'drop_oldest', 'drop_newest'],

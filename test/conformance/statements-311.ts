@@ -11,6 +11,7 @@ const topics = testsOf('test/wire/topics.test.ts')
 const stream = testsOf('test/wire/stream.test.ts')
 const commit = testsOf('test/wire/commit.test.ts')
 const hooks = testsOf('test/aedes-compat.test.ts')
+const frames = testsOf('test/wire/websocket-frames.test.ts')
 const websocket = testsOf('test/listener-websocket.test.ts')
 const mqttjs = testsOf('test/clients/mqttjs.test.ts')
 const mosquitto = testsOf('test/clients/mosquitto.test.ts')
@@ -476,6 +477,8 @@ export const mqtt311: Standard = {
       '6.0.0-2',
       'Packets do not end where frames end.',
       websocket('an MQTT connection over WebSocket > takes packets cut anywhere'),
+      frames('many packets in one frame, more than one packet may have together'),
+      frames('one packet in many frames, in many parts of one message, with pings between them'),
     ),
     client('6.0.0-3', 'A client offers the subprotocol mqtt.'),
     server(

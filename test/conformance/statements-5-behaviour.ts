@@ -11,6 +11,7 @@ const qos = testsOf('test/conformance/five-qos.test.ts')
 const session = testsOf('test/conformance/five-session.test.ts')
 const shared = testsOf('test/conformance/five-shared.test.ts')
 const subscribe = testsOf('test/conformance/five-subscribe.test.ts')
+const frames = testsOf('test/wire/websocket-frames.test.ts')
 const websocket = testsOf('test/conformance/five-websocket.test.ts')
 const everyVersion = testsOf('test/wire/qos.test.ts')
 const expiry = testsOf('test/message-expiry.test.ts')
@@ -300,6 +301,8 @@ export const behaviourStatements: readonly Statement[] = [
     'Packets do not end where frames end.',
     websocket('packets may be cut anywhere, and many may share a frame; the subprotocol is mqtt'),
     upgrade('an MQTT connection over WebSocket > takes packets cut anywhere'),
+    frames('many packets in one frame, more than one packet may have together'),
+    frames('one packet in many frames, in many parts of one message, with pings between them'),
   ),
   client('6.0.0-3', 'A client offers the subprotocol mqtt.'),
   server(

@@ -33,7 +33,7 @@ describe('a queue', () => {
         dedup_window_s: 300,
         max_messages: 1_000_000,
         max_bytes: 1_073_741_824,
-        max_message_bytes: 1_048_576,
+        max_message_bytes: 2_097_152,
         overflow: 'reject',
         retain_s: 0,
       },

@@ -21,7 +21,7 @@ test('CONNACK says what this server limits, and nothing that is the default', as
   const client = await connect(port, { client_id: 'c' })
   expect(client.connack?.code).toBe(0)
   expect(client.connack?.properties).toEqual({
-    maximumPacketSize: 1_048_576,
+    maximumPacketSize: 2_000_000,
     topicAliasMaximum: 32,
   })
 })

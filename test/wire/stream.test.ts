@@ -116,20 +116,24 @@ test('max_packet_bytes counts the whole packet: that many pass, one more is refu
   await reader.disconnect()
 })
 
-test('before CONNECT is accepted a packet may have 64 KiB, whatever the setting; refused by its length alone', async () => {
-  const connect = (bytes: number): Buffer => {
-    const padding = bytes - packet.connect({ client_id: '', will: { topic: 'w', payload: Buffer.alloc(20_000) } }).length + 20_000
-    return packet.connect({ client_id: '', will: { topic: 'w', payload: Buffer.alloc(padding) } })
+test('before CONNECT is accepted a packet may have 512 KiB, or what the setting says if that is less; refused by its length alone', async () => {
+  const connect = (bytes: number, will = 20_000): Buffer => {
+    const fields = { client_id: '', username: 'u'.repeat(60_000), password: 'p'.repeat(60_000) }
+    const rest = packet.connect({ ...fields, will: { topic: 'w', payload: Buffer.alloc(will) } }).length - will
+    return packet.connect({ ...fields, will: { topic: 't'.repeat(60_001), payload: Buffer.alloc(bytes - rest - 60_000) } })
   }
-  expect(connect(65_536).length).toBe(65_536)
-  const client = await openWith(b.port, connect(65_536))
+  expect(connect(200_000).length).toBe(200_000)
+  const client = await openWith(b.port, connect(200_000))
   expect((await client.next()).code).toBe(0)
   client.send(packet.disconnect())
   await untilClosed(client)
+  const head = connect(200_001).subarray(0, 20)
   for (const bytes of [
-    connect(65_537).subarray(0, 4),
-    Buffer.from([0x10, 0xff, 0xff, 0xff, 0x7f]),
-    Buffer.from([0x10, 0x80, 0x80, 0x04]),
+    head,
+    // Any other packet, and no CONNECT of MQTT 5: there is nothing to wait for.
+    Buffer.from([0x10, 0xff, 0xff, 0xff, 0x7f, 1]),
+    Buffer.from([0x10, 0x80, 0x80, 0x20, 0, 6]),
+    Buffer.from([0x30, 0xff, 0xff, 0x7f]),
   ])
     expect(await untilClosed(await openWith(b.port, bytes))).toEqual([])
 })

@@ -12,9 +12,10 @@ function frameHead(bytes: number): Buffer {
 }
 
 export const beforeConnect: Attack = {
-  name: '1 MiB on each WebSocket before CONNECT',
+  name: 'half a MiB on each WebSocket before CONNECT',
   async run(ground) {
-    const body = Buffer.alloc(1_000_000)
+    // A CONNECT of half a megabyte that is never whole, in a frame that is never whole.
+    const body = Buffer.concat([Buffer.from([0x10, 0xa0, 0xc2, 0x1e, 0, 4, 77, 81, 84, 84, 4, 2, 0, 0]), Buffer.alloc(490_000)])
     const one = (): void => {
       const socket = ground.socket(ground.http_port)
       socket.resume()
