@@ -17,7 +17,7 @@ import { PINGRESP, PUBREL, Reason } from '../mqtt/constants.js'
 import type { Frame } from '../mqtt/frame.js'
 import type { MessageView } from '../store/message.js'
 import type { Waiter } from '../store/waiter.js'
-import { Answers, WAITING_BYTES } from './answers.js'
+import { Answers, tellStalled, WAITING_BYTES } from './answers.js'
 import { type Authentication, abandonAuth } from './authenticating.js'
 import { type ClientPacket, clientPublish, clientSubscribe, clientUnsubscribe } from './client-api.js'
 import { handlePacket } from './dispatch.js'
@@ -190,6 +190,7 @@ export class Connection extends EventEmitter implements TransportHandler, Delive
   }
 
   rest(): void {
+    this.state.stats.inputRests++
     this.suspend(RESTS)
     setImmediate(() => this.resume(RESTS))
   }
@@ -210,7 +211,7 @@ export class Connection extends EventEmitter implements TransportHandler, Delive
     if (!this.answers.over(max_output_bytes, this.output, this.transport)) return
     this.suspend(STALLED)
     // Else they wait for a commit, which is not the client's doing.
-    if (this.output.stalled) this.state.stats.inputStalls++
+    if (this.output.stalled) tellStalled(this, this.answers)
   }
 
   /** Reads on when the client took its answers. Not in the middle of what writes them: what is read then leads to more. */

@@ -110,7 +110,7 @@ export async function startHttp(options: HttpOptions): Promise<HttpListener> {
       connectionsCheckingInterval: CHECK_MS,
     } as ServerOptions,
   })
-  answerErrors(app, new FoldedLog(log, options.clock))
+  answerErrors(app, new FoldedLog(log, options.clock), options.refusals)
   boundConnections(app.server, {
     max_connections: options.max_connections ?? CONNECTIONS_MAX,
     places: options.places,
@@ -135,11 +135,12 @@ export async function startHttp(options: HttpOptions): Promise<HttpListener> {
   return { port: bound.port, address: formatAddress(bound.address, bound.port), close }
 }
 
-function answerErrors(app: FastifyInstance, log: FoldedLog): void {
+function answerErrors(app: FastifyInstance, log: FoldedLog, refusals: Refusals | undefined): void {
   const allowed = new AllowedMethods()
   app.addHook('onRoute', ({ method, url }) => allowed.add(method, url))
   app.setErrorHandler((error, request, reply) => {
     const failure = answerFailure(error, reply)
+    if (failure.code === 'body_too_large') refusals?.count('http.max_body_bytes', { remote: request.ip })
     if (failure.status >= 500)
       log.error(
         `${failure.code} ${messageOf(error)}`,

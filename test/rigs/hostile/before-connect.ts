@@ -13,6 +13,7 @@ function frameHead(bytes: number): Buffer {
 
 export const beforeConnect: Attack = {
   name: '1 MiB on each WebSocket before CONNECT',
+  counted: /^aqueduct_refused_total\{limit="mqtt.max_connecting/,
   async run(ground) {
     const body = Buffer.alloc(1_000_000)
     const one = (): void => {
@@ -36,6 +37,7 @@ export const beforeConnect: Attack = {
 export const descriptors: Attack = {
   name: 'more connections than descriptors',
   descriptors: 256,
+  counted: /^aqueduct_refused_total\{limit="(file_descriptors|mqtt.max_connecting)/,
   async run(ground) {
     while (!ground.over) {
       for (let n = 0; n < 400 && !ground.over; n++) ground.socket()

@@ -4,6 +4,7 @@ import { type Attack, each } from './attack.js'
 
 export const unfinishedBodies: Attack = {
   name: '40 unfinished HTTP bodies',
+  counted: /^aqueduct_refused_total\{limit="http.max_receiving_bytes/,
   async run(ground) {
     const part = Buffer.alloc(256 * 1024, ' ')
     const one = async (n: number): Promise<void> => {
@@ -24,6 +25,7 @@ export const unfinishedBodies: Attack = {
 
 export const largeJson: Attack = {
   name: 'one large JSON body after another',
+  counted: /^aqueduct_refused_total\{limit="http.max_body_bytes/,
   async run(ground) {
     const messages = `[${Array.from({ length: 400_000 }, () => '{"body":"some text"}').join(',')}]`
     const nested = `${'['.repeat(5_000)}${']'.repeat(5_000)}`
@@ -36,7 +38,8 @@ export const largeJson: Attack = {
 }
 
 export const traces: Attack = {
-  name: '60 traces at once',
+  name: '100 traces at once',
+  counted: /^aqueduct_refused_total\{limit="searches/,
   async prepare(ground) {
     const client = await MqttClient.connect(ground.port, { client_id: 'fills', timeout_ms: 60_000 })
     const away = await MqttClient.connect(ground.port, { client_id: 'traced', clean: false })
@@ -51,25 +54,31 @@ export const traces: Attack = {
   },
   async run(ground) {
     while (!ground.over)
-      await Promise.all(Array.from({ length: 60 }, (_, n) => ground.http('GET', `/v1/messages/${(1_000_000 + n).toString(16)}`)))
+      await Promise.all(Array.from({ length: 100 }, (_, n) => ground.http('GET', `/v1/messages/${(1_000_000 + n).toString(16)}`)))
   },
 }
 
 export const dearConditions: Attack = {
   name: 'conditions that are dear to answer',
+  counted: /^aqueduct_(bridge_cut|input_rests)/,
   async run(ground) {
+    const loop = Array.from({ length: 12 }, (_, n) => `x + ${n} > 99999`).join(' || ')
     const conditions = [
-      'duration(payload.x) > duration("1s")',
+      `payload.l.exists(x, ${loop})`,
+      `payload.l.all(x, !(${loop}))`,
+      'payload.l.exists(x, string(x) in payload.t)',
       'payload.x.contains(payload.y)',
       'payload.l in [payload.l]',
-      'payload.x.matches("(a+)+b")',
+      'text.lowerAscii().contains(text)',
     ]
-    for (const [n, when] of conditions.entries())
-      await ground.http('PUT', `/v1/bridges/dear${n}`, JSON.stringify({ filter: 'dear/#', queue: 'dear', when }))
-    const list = Array.from({ length: 400 }, (_, n) => n)
+    for (const [n, when] of conditions.entries()) {
+      const status = await ground.http('PUT', `/v1/bridges/dear${n}`, JSON.stringify({ filter: 'dear/#', queue: 'dear', when }))
+      if (status >= 300 && !ground.over) throw new Error(`condition ${n}: ${status}`)
+    }
+    const list = Array.from({ length: 1_000 }, () => 1)
     const bodies = [
-      { x: '1'.repeat(3_000), y: '1', l: list },
-      { x: 'a'.repeat(3_000), y: `${'a'.repeat(1_500)}b`, l: [list, list] },
+      { x: '1'.repeat(300), y: '1', l: list, t: list.map(String) },
+      { x: 'a'.repeat(3_000), y: `${'a'.repeat(1_500)}b`, l: list, t: [] },
     ].map((body) => JSON.stringify(body))
     const next = (): Buffer => each(20, (n) => packet.publish('dear/x', bodies[n % 2] as string))
     await ground.flood(ground.client({ client_id: 'dear' }, true), next)
