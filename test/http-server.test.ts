@@ -4,6 +4,7 @@ import { afterEach, describe, expect, it } from 'vitest'
 import { WebSocket } from 'ws'
 import { AqueductError, type ErrorCode, hasCode } from '../src/core/errors.js'
 import { type Log, silentLog } from '../src/core/log.js'
+import { Refusals } from '../src/core/refusals.js'
 import { HttpError } from '../src/http/errors.js'
 import { type Door, type HttpListener, type HttpOptions, startHttp } from '../src/http/server.js'
 import { createWebSocketListener } from '../src/listeners/websocket.js'
@@ -154,7 +155,8 @@ describe('errors', () => {
   })
 
   it('400, 413 and 415 for bodies that cannot be taken', async () => {
-    const { get } = await start({ doors: [door], max_body_bytes: 1000 })
+    const refusals = new Refusals(new ManualClock(), silentLog)
+    const { get } = await start({ doors: [door], max_body_bytes: 1000, refusals })
     const post = async (path: string, type: string, body: string) =>
       failure(await get(path, { method: 'POST', headers: { 'content-type': type }, body }))
     expect(await post('/v1/things/a/echo', 'application/json', '{"a":')).toMatchObject({ status: 400, code: 'bad_request' })
@@ -164,6 +166,7 @@ describe('errors', () => {
       status: 413,
       code: 'body_too_large',
     })
+    expect(refusals.of('http.max_body_bytes')).toBe(1)
     expect(await post('/v1/small', 'text/plain', 'eleven chars')).toMatchObject({ status: 413 })
     expect(await post('/v1/things/a/echo', 'image/png', 'x')).toMatchObject({ status: 415, code: 'unsupported_media_type' })
   })

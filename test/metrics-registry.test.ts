@@ -72,6 +72,7 @@ function brokerCounts(): BrokerCounts {
     droppedRefused: 0,
     droppedTooLarge: 0,
     inputStalls: 0,
+    inputRests: 0,
     refusedFull: 10,
     refusedQuota: 48,
     turnedAway: 49,

@@ -3,7 +3,8 @@ import { expect, test } from 'vitest'
 import { Turns } from '../src/operations/turns.js'
 
 test('so many at once, in the order in which they came; too many waiting are refused', async () => {
-  const turns = new Turns(1, 2)
+  let refused = 0
+  const turns = new Turns(1, 2, () => refused++)
   const ends: (() => void)[] = []
   const began: number[] = []
   const work = (n: number): Promise<number> =>
@@ -15,6 +16,7 @@ test('so many at once, in the order in which they came; too many waiting are ref
     })
   const all = [work(0), work(1), work(2)]
   await expect(work(3)).rejects.toMatchObject({ code: 'busy' })
+  expect(refused).toBe(1)
   expect(began).toEqual([0])
   ends[0]()
   expect(await all[0]).toBe(0)

@@ -50,12 +50,16 @@ export function admit(state: BrokerState, stored: Stored, m: Inbound): number {
     state.stats.refusedFull++
     if (m.qos > 0) return REFUSED_FULL
   }
+  let durable = false
   if (takers > 0) {
     m.attachment = null
+    m.takersWork = 0
     if (m.gap !== ROOM_BYTES) withRoom(m)
-    for (let i = 0; i < takers; i++) if (!route.takers[i].allows(m)) return REFUSED_QUOTA
+    const allowed = allTakersAllow(m, route)
+    durable = allowed && toTakers(stored, m, route)
+    state.work += m.takersWork
+    if (!allowed) return REFUSED_QUOTA
   }
-  let durable = takers > 0 && toTakers(stored, m, route)
   if (m.qos > 0) {
     if (route.sessions.length > 0 && toSessions(stored, m, route, durable)) durable = true
   } else {
@@ -84,6 +88,11 @@ function toSpace(state: BrokerState, stored: Stored, m: Inbound, space: Space): 
 /** The publisher's own identifier row makes its PUBREC wait, too, and so does the row of a will. */
 function publisherStored(m: Inbound): boolean {
   return m.qos === 2 && (m.oncePerRow || m.publisher?.durable === true)
+}
+
+function allTakersAllow(m: Inbound, { takers }: Route): boolean {
+  for (let i = 0; i < takers.length; i++) if (!takers[i].allows(m)) return false
+  return true
 }
 
 function toTakers(stored: Stored, m: Inbound, route: Route): boolean {

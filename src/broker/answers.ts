@@ -5,6 +5,7 @@
  *
  * Always true: `held` is never less than what is held, and at most what was answered since half the bound was last found to have left.
  */
+import type { Connection } from './connection.js'
 import type { Output } from './output.js'
 import type { Transport } from './transport.js'
 
@@ -14,6 +15,8 @@ export const WAITING_BYTES = 32
 export class Answers {
   /** At most this much is not taken. Compared for each packet; from half the bound on `over` finds out what is true of it. */
   held = 0
+  /** That the client does not take them has been said in the log, which is done once for each connection. */
+  told = false
   /** Written in answer, in two stretches of the output: what was written up to `olderEnd`, and after it. */
   private older = 0
   private olderEnd = 0
@@ -50,4 +53,13 @@ export class Answers {
     }
     return this.held >= bytesMax
   }
+}
+
+/** The client `c` is not read from now on, since it does not take what it asked for: counted each time. */
+export function tellStalled({ state, id, transport }: Connection, answers: Answers): void {
+  state.stats.inputStalls++
+  if (answers.told) return
+  answers.told = true
+  const fields = { client: id, remote: transport.remote, unread_bytes: answers.held }
+  state.seldom.warn(fields, 'a client does not take its answers: nothing more of it is read until it does')
 }

@@ -131,6 +131,7 @@ async function setUp(
     aedes,
     clock: state.clock,
     coarse_ms: () => state.uptime_ms,
+    turnSpent: () => state.turnSpent,
     random: state.random,
     log: state.log,
     get authenticates() {

@@ -7,9 +7,19 @@
  */
 import type { Log } from '../core/log.js'
 import { Seldom } from '../core/seldom.js'
+import { Reason } from '../mqtt/constants.js'
 import type { Connection, Phase } from './connection.js'
 
 const LINES = 100
+
+/** Ends that need no error: in words. */
+const REASON_WORDS: ReadonlyMap<number, string> = new Map([
+  [Reason.session_taken_over, 'another connection with this client identifier took over'],
+  [Reason.administrative_action, 'ended by a program or an operator'],
+  [Reason.server_shutting_down, 'the broker stops'],
+  [Reason.server_moved, 'the broker stops'],
+  [Reason.server_busy, 'the store is not open'],
+])
 
 export class ConnectionLog {
   private readonly seldom: Seldom
@@ -39,4 +49,9 @@ export class ConnectionLog {
 
 function whoOf({ transport, user }: Connection): object {
   return { remote: transport.remote, ...(typeof user === 'string' ? { user } : {}) }
+}
+
+/** Why the broker ended a connection that did nothing wrong. */
+export function wordsOf(reason: number): string {
+  return REASON_WORDS.get(reason) ?? 'ended by the broker'
 }

@@ -13,19 +13,22 @@
  * - a packet too large is refused by its declared length, before any of its body is kept.
  */
 import { EventEmitter } from 'node:events'
+import { hasCode } from '../core/errors.js'
 import { PACKET_BYTES_BEFORE_CONNECT_MAX } from '../core/limits.js'
 import { PINGRESP, PUBREL, Reason } from '../mqtt/constants.js'
 import type { Frame } from '../mqtt/frame.js'
 import type { MessageView } from '../store/message.js'
 import type { Waiter } from '../store/waiter.js'
-import { Answers, WAITING_BYTES } from './answers.js'
+import { Answers, tellStalled, WAITING_BYTES } from './answers.js'
 import { type Authentication, abandonAuth } from './authenticating.js'
 import { type ClientPacket, clientPublish, clientSubscribe, clientUnsubscribe } from './client-api.js'
+import { wordsOf } from './connection-log.js'
 import { sendPublish, sendQos0 } from './copies.js'
 import { handlePacket } from './dispatch.js'
 import { farewell, shutdownReason } from './five/farewell.js'
 import type { Peer } from './five/peer.js'
 import { Input, RESTS, STALLED, WAITS } from './input.js'
+import { leaveSession } from './leaving.js'
 import type { Inbound } from './message.js'
 import { Output } from './output.js'
 import type { Deliverer } from './ports.js'
@@ -44,15 +47,6 @@ interface Deferred {
   readonly run: () => void
   readonly bytes: number
 }
-/** Ends that need no error: in words. */
-const REASON_WORDS: ReadonlyMap<number, string> = new Map([
-  [Reason.session_taken_over, 'another connection with this client identifier took over'],
-  [Reason.administrative_action, 'ended by a program or an operator'],
-  [Reason.server_shutting_down, 'the broker stops'],
-  [Reason.server_moved, 'the broker stops'],
-  [Reason.server_busy, 'the store is not open'],
-])
-
 /** Token of a deferred answer; other tokens are reason code · 2²⁰ + packet type · 2¹⁶ + packet identifier. */
 const DEFERRED = 0x3fff0000
 
@@ -211,6 +205,7 @@ export class Connection extends EventEmitter implements TransportHandler, Delive
   }
 
   rest(): void {
+    this.state.stats.inputRests++
     this.suspend(RESTS)
     setImmediate(() => this.resume(RESTS))
   }
@@ -233,7 +228,7 @@ export class Connection extends EventEmitter implements TransportHandler, Delive
     if (!this.answers.over(max_output_bytes, this.output, this.transport)) return
     this.suspend(STALLED)
     // Else they wait for a commit, which is not the client's doing.
-    if (this.output.stalled) this.state.stats.inputStalls++
+    if (this.output.stalled) tellStalled(this, this.answers)
   }
 
   /** Reads on when the client took its answers. Not in the middle of what writes them: what is read then leads to more. */
@@ -411,7 +406,7 @@ export class Connection extends EventEmitter implements TransportHandler, Delive
   end(reason: number, error?: Error): void {
     if (this.phase === 'closed') return
     const told = this.farewell(reason, error?.message ?? '')
-    this.finish(error, error?.message ?? REASON_WORDS.get(reason) ?? 'ended by the broker')
+    this.finish(error, error?.message ?? wordsOf(reason))
     if (told) this.transport.end()
     else this.transport.destroy()
   }
@@ -424,12 +419,12 @@ export class Connection extends EventEmitter implements TransportHandler, Delive
     return true
   }
 
-  /**
-   * A client need not wait for CONNACK (section 3.1.4), nor for any other answer before it goes: what it sent is handled first. The sweep ends it when what
-   * that waits for does not come.
-   */
+  /** A client need not wait for an answer before it goes (section 3.1.4): what it sent is handled first. The sweep ends a wait that does not end. */
   ended(error: Error | undefined): void {
-    if (this.phase === 'closed' || !this.input.suspended || this.input.held === 0) {
+    if (this.phase === 'closed') return
+    // What carries the bytes has rules, too.
+    if (error !== undefined && hasCode(error, 'protocol_error')) this.state.stats.malformed++
+    if (!this.input.suspended || this.input.held === 0) {
       this.finish(error)
       return
     }
@@ -446,10 +441,7 @@ export class Connection extends EventEmitter implements TransportHandler, Delive
     if (will !== null) this.state.stored?.wills.drop(will)
   }
 
-  /**
-   * The logical end, once, whatever the socket does afterwards: the mailbox takes back what was in flight, the will goes out, a clean
-   * session is gone. `why`: for the log.
-   */
+  /** The logical end, once, whatever the socket does afterwards (`leaving.ts`). `why`: for the log. */
   finish(error: Error | undefined, why = error?.message ?? 'the connection was closed', refused = false): void {
     if (this.phase === 'closed') return
     const was = this.phase
@@ -466,15 +458,7 @@ export class Connection extends EventEmitter implements TransportHandler, Delive
     if (this.auth !== null) abandonAuth(this, this.auth)
     this.deferred = null
     if (this.replay !== null) this.state.replays.end(this)
-    const session = this.session
-    const will = this.lastWill
-    this.lastWill = null
-    const filters = session === null || session.outlives ? null : session.filters
-    const left = filters === null || filters.size === 0 ? null : [...filters.keys()]
-    this.session = null
-    if (session !== null && session.connection === this) this.state.stored?.sessions.detach(session)
-    if (will !== null && was === 'connected') this.state.stored?.wills.end(will, this)
-    else if (will !== null) this.state.stored?.wills.drop(will)
+    const left = leaveSession(this, was)
     this.state.connectionLog.ended(this, was, why, refused)
     this.state.hooks.closed(this, was, error, left)
   }

@@ -39,6 +39,8 @@ export class Inbound implements MessageView {
   client: unknown = null
   /** A slot for the rules of the bridge, empty when an admission begins. */
   attachment: unknown = null
+  /** What takers spent on it, in the unit of `BrokerState.work`. */
+  takersWork = 0
 }
 
 /** What a body keeps free for a packet identifier. */

@@ -30,6 +30,8 @@ export interface BrokerApi {
   readonly clock: Clock
   /** Uptime as of the last sweep, at most a quarter of a second old, and free to ask for. */
   coarse_ms(): number
+  /** So much has been done in this turn of the process that whatever can wait should let others have theirs first. */
+  turnSpent(): boolean
   readonly random: Random
   readonly log: Log
   /** Somebody decides who may connect: a method of authentication, or a program's `authenticate` hook. */

@@ -114,12 +114,21 @@ export class BrokerState {
 
   /** Up to where `work` may grow by what a connection has to be handled now. */
   workMax(): number {
-    if (!this.turnArmed) {
-      this.turnArmed = true
-      this.turnMax = this.work + WORK_PER_TURN
-      setImmediate(this.turnEnded)
-    }
+    this.beginTurn()
     return Math.max(this.turnMax, this.work + WORK_MIN)
+  }
+
+  /** True when so much has been done in this turn that what can wait for the next one should. */
+  get turnSpent(): boolean {
+    this.beginTurn()
+    return this.work > this.turnMax
+  }
+
+  private beginTurn(): void {
+    if (this.turnArmed) return
+    this.turnArmed = true
+    this.turnMax = this.work + WORK_PER_TURN
+    setImmediate(this.turnEnded)
   }
 
   /** Writes out what every dirty connection has. */

@@ -29,6 +29,8 @@ export class BrokerStats {
   authRefused = 0
   /** How often a connection was not read on because its client did not take its answers. */
   inputStalls = 0
+  /** How often packets of a connection waited because the turn was used up by what others, or they themselves, asked for. */
+  inputRests = 0
   takeovers = 0
   keepaliveTimeouts = 0
   connectTimeouts = 0

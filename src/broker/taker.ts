@@ -28,7 +28,7 @@ export abstract class Taker {
   /**
    * Takes its copy of `m`, which is open in `Mailboxes` (`begin` was called) and valid during the call only. Never throws. `held`: a QoS 2 copy that is
    * kept in memory may leave only when the open group is committed. True when rows that the publisher's acknowledgement must wait for joined the open
-   * group.
+   * group. Work that depends on the message, in either call, is added to `m.takersWork`.
    */
   abstract take(m: Inbound, held: boolean): boolean
 }

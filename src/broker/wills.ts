@@ -156,7 +156,7 @@ export class Wills implements SessionWatcher {
   sweep(): void {
     if (this.unsaved.length > 0) this.letGoOfSaved()
     const { now } = this
-    for (let count = 0; count < DUE_PER_TURN; count++) {
+    for (let count = 0; count < DUE_PER_TURN && !this.state.turnSpent; count++) {
       const waiting = this.due.firstDue(now)
       if (waiting === undefined) return
       this.publishWaiting(waiting)

@@ -23,7 +23,10 @@ export const COUNTED_LIMITS = [
   'bridge.max_client_rules',
   'http.max_connections',
   'http.max_receiving_bytes',
+  'http.max_body_bytes',
   'http.max_sending_bytes',
+  /** Requests that read much of the store, traces of messages, while many wait for their turn. */
+  'searches',
   /** Of the process, as the system allows them. */
   'file_descriptors',
 ] as const

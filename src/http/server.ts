@@ -110,7 +110,7 @@ export async function startHttp(options: HttpOptions): Promise<HttpListener> {
       connectionsCheckingInterval: CHECK_MS,
     } as ServerOptions,
   })
-  answerErrors(app, new Seldom(log, () => options.clock.uptime_ms(), { lines: 1 }))
+  answerErrors(app, new Seldom(log, () => options.clock.uptime_ms(), { lines: 1 }), options.refusals)
   boundConnections(app.server, {
     max_connections: options.max_connections ?? CONNECTIONS_MAX,
     places: options.places,
@@ -135,11 +135,12 @@ export async function startHttp(options: HttpOptions): Promise<HttpListener> {
   return { port: bound.port, address: formatAddress(bound.address, bound.port), close }
 }
 
-function answerErrors(app: FastifyInstance, log: Seldom): void {
+function answerErrors(app: FastifyInstance, log: Seldom, refusals: Refusals | undefined): void {
   const allowed = new AllowedMethods()
   app.addHook('onRoute', ({ method, url }) => allowed.add(method, url))
   app.setErrorHandler((error, request, reply) => {
     const failure = answerFailure(error, reply)
+    if (failure.code === 'body_too_large') refusals?.count('http.max_body_bytes', { remote: request.ip })
     if (failure.status >= 500)
       log.error(
         { err: error, method: request.method, code: failure.code },

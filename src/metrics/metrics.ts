@@ -77,6 +77,11 @@ function addBroker(to: Counters, broker: BrokerCounts): void {
     'Times that a connection was not read on because its client did not take its answers.',
     () => broker.inputStalls,
   )
+  to.counter(
+    'aqueduct_input_rests_total',
+    'Times that packets of a connection waited so that others had their turn, because what clients asked for was dear.',
+    () => broker.inputRests,
+  )
   to.counter('aqueduct_connections_closed_total', 'MQTT connections that Aqueduct closed, by reason.', () => [
     { labels: { reason: 'malformed' }, value: broker.malformed },
     { labels: { reason: 'packet_too_large' }, value: broker.tooLarge },

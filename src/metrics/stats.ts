@@ -27,6 +27,8 @@ export interface BrokerCounts {
   readonly refusedQuota: number
   /** Times that a connection was not read on because its client did not take its answers. */
   readonly inputStalls: number
+  /** Times that packets of a connection waited for the next turn, because this one was used up. */
+  readonly inputRests: number
   /** Connections closed for a packet that breaks the protocol. */
   readonly malformed: number
   /** Connections closed for a packet that is larger than is taken. */

@@ -19,7 +19,7 @@ export class Ground {
   readonly broker: Broker
   private readonly queues: DurableQueues | undefined
   /** Reads of much of the store, one at a time. */
-  readonly searches = new Turns(SEARCHES_AT_ONCE, SEARCHES_WAITING_MAX)
+  readonly searches = new Turns(SEARCHES_AT_ONCE, SEARCHES_WAITING_MAX, () => this.broker.state.refusals.count('searches'))
 
   constructor(broker: Broker) {
     this.broker = broker

@@ -8,19 +8,23 @@ import { AqueductError } from '../core/errors.js'
 export class Turns {
   private readonly at_once: number
   private readonly max_waiting: number
+  private readonly onRefused: () => void
   private running = 0
   private readonly waiting: (() => void)[] = []
 
-  constructor(at_once: number, max_waiting: number) {
+  constructor(at_once: number, max_waiting: number, onRefused: () => void) {
     this.at_once = at_once
     this.max_waiting = max_waiting
+    this.onRefused = onRefused
   }
 
   /** Throws `busy`, or what `work` throws. */
   async run<T>(work: () => Promise<T>): Promise<T> {
     if (this.running >= this.at_once) {
-      if (this.waiting.length >= this.max_waiting)
+      if (this.waiting.length >= this.max_waiting) {
+        this.onRefused()
         throw new AqueductError('busy', 'Too much is being looked for in the store at this moment: try again.')
+      }
       // Who ends hands its turn on.
       await new Promise<void>((resolve) => this.waiting.push(resolve))
     } else this.running++

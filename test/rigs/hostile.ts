@@ -9,8 +9,8 @@
  * Exit 1 when any is broken: below 95 % of the rate, a stall beyond --stall-ms (250; 2,000 in the short form), more than --rss-mib, an end, or nothing counted.
  * How late the honest are by themselves, which a busy machine makes them, is taken off.
  */
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { type ChildProcess, spawn } from 'node:child_process'
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -57,30 +57,66 @@ interface Bounds {
   settings: readonly string[]
 }
 
-async function start(dir: string, settings: readonly string[], { heap_mib }: Bounds): Promise<Running> {
-  const env = { NODE_OPTIONS: `--max-old-space-size=${heap_mib}` }
-  return targetNamed('aqueduct').start(dir, { env, settings: ['http.port=0', ...settings] })
+/** A broker, and where it writes down its long turns. */
+interface Ran {
+  readonly broker: Running
+  readonly turns: string
 }
 
-/** The sum of what `/metrics` counts by that name; undefined when it does not answer. */
-async function counted(broker: Running, name: RegExp): Promise<number | undefined> {
+async function start(dir: string, settings: readonly string[], { heap_mib }: Bounds, files?: number): Promise<Ran> {
+  const preload = new URL('./preload/turns.mjs', import.meta.url)
+  const turns = `${dir}.turns`
+  const env = { NODE_OPTIONS: `--max-old-space-size=${heap_mib} --import ${preload.href}`, TURNS_FILE: turns }
+  const options = { env, settings: ['http.port=0', ...settings], ...(files === undefined ? {} : { files }) }
+  return { broker: await targetNamed('aqueduct').start(dir, options), turns }
+}
+
+/** Whatever `/metrics` counts, by name and labels; undefined when it does not answer. */
+async function counters(broker: Running): Promise<Map<string, number> | undefined> {
   try {
     const text = await (
       await fetch(`http://127.0.0.1:${broker.http_port}/metrics`, { signal: AbortSignal.timeout(10_000) })
     ).text()
-    const samples = text.split('\n').filter((line) => name.test(line))
-    return samples.reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' '))), 0)
+    const samples = text.split('\n').filter((line) => /^\w+_total\b/.test(line))
+    return new Map(samples.map((line) => [line.slice(0, line.lastIndexOf(' ')), Number(line.slice(line.lastIndexOf(' ')))]))
   } catch {
     return undefined
   }
 }
 
-function limitDescriptors(pid: number, soft: number | 'hard'): void {
-  spawnSync('prlimit', ['--pid', String(pid), soft === 'hard' ? '--nofile=4096:' : `--nofile=${soft}:`])
+/** The longest turn of the broker since `from`, by what its main thread ran in it. */
+function longestTurn({ turns }: Ran, from: number): number {
+  if (!existsSync(turns)) return 0
+  const lines = readFileSync(turns, 'utf8').split('\n').slice(0, -1)
+  return lines.reduce((most, line) => {
+    const [at, , cpu] = line.split(' ').map(Number)
+    return at >= from && cpu > most ? cpu : most
+  }, 0)
 }
 
+/** What grew of that which is counted when something is refused or held back. */
+function grown(before: ReadonlyMap<string, number>, after: ReadonlyMap<string, number>): [string, number][] {
+  return [...after]
+    .map(([name, value]): [string, number] => [name, value - (before.get(name) ?? 0)])
+    .filter(([name, by]) => by > 0 && HELD_BACK.test(name))
+}
+
+const HELD_BACK = /^aqueduct_(refused|input|bridge_(refused|cut|errors)|messages_dropped|connections_closed|http_refused)/
+
+const shortened = (counters: readonly [string, number][]): string =>
+  counters
+    .map(
+      ([name, by]) =>
+        `${name
+          .replace(/^aqueduct_/, '')
+          .replace(/_total|["{}]/g, ' ')
+          .trim()} ${by}`,
+    )
+    .join(', ')
+
 /** One line about it; ends in `kept` or `BROKEN`. */
-async function meet(attack: Attack, broker: Running, b: Bounds): Promise<string> {
+async function meet(attack: Attack, ran: Ran, b: Bounds): Promise<string> {
+  const { broker } = ran
   const ground = new Ground({ port: broker.port, http_port: broker.http_port, scale: b.scale })
   const honest = new Honest(broker.port)
   const broken: string[] = []
@@ -90,36 +126,44 @@ async function meet(attack: Attack, broker: Running, b: Bounds): Promise<string>
     await honest.ready()
     await pause(500)
     await honest.seen()
-    const before = attack.counted === undefined ? 0 : await counted(broker, attack.counted)
+    const before = await counters(broker)
+    const lines = linesOf(broker)
+    const began = Date.now()
     top = watchMemory(broker.pid)
-    if (attack.descriptors !== undefined) limitDescriptors(broker.pid, attack.descriptors)
     const run = attack.run(ground).catch((error: unknown) => broken.push(`the attack failed: ${error}`))
     await Promise.race([pause(b.seconds * 1_000), broker.exited])
     // What is on its way counts: what matters is that it comes.
     const seen = broker.gone() ? undefined : await honest.seen()
     ground.end()
     await Promise.race([run, pause(5_000)])
-    if (attack.descriptors !== undefined && !broker.gone()) limitDescriptors(broker.pid, 'hard')
     const rss = top()
+    const turn = longestTurn(ran, began)
     if (broker.gone()) broken.push(`the broker ended (${await broker.exited}): ${broker.stderr().slice(-300)}`)
     else if (seen !== undefined) judge(seen, b, broken)
     if (rss > b.rss_mib) broken.push(`${rss.toFixed(0)} MiB`)
+    const said = linesOf(broker) - lines
+    if (said > LINES_PER_S * (b.seconds + 10)) broken.push(`${said} lines in the log`)
+    const after = broker.gone() ? undefined : await counters(broker)
+    const growth = before === undefined || after === undefined ? [] : grown(before, after)
     // In a few seconds the kernel's own buffers may hold all that is refused.
-    if (attack.counted !== undefined && !broker.gone() && b.seconds >= 10) {
-      const after = await counted(broker, attack.counted)
-      if (after === undefined || before === undefined || after <= before)
-        broken.push(`nothing counted by ${attack.counted.source}`)
-    }
+    if (attack.counted !== undefined && b.seconds >= 10 && !growth.some(([name]) => attack.counted?.test(name)))
+      broken.push(`nothing counted by ${attack.counted.source}`)
     const figures = seen === undefined ? '' : `${share(seen).toFixed(1)} % of the rate, slowest ${stallOf(seen).toFixed(0)} ms, `
-    return `hostile, ${attack.name}: ${figures}${rss.toFixed(0)} MiB: ${broken.length === 0 ? 'kept' : `${broken.join('; ')}: BROKEN`}`
+    const verdict = broken.length === 0 ? 'kept' : `${broken.join('; ')}: BROKEN`
+    return `hostile, ${attack.name}: ${figures}longest turn ${turn} ms of CPU, ${rss.toFixed(0)} MiB, ${said} lines; ${shortened(growth)}: ${verdict}`
   } catch (error) {
-    return `hostile, ${attack.name}: ${error instanceof Error ? error.message : String(error)}: BROKEN`
+    const why = error instanceof Error ? error.message : String(error)
+    return `hostile, ${attack.name}: ${why} ${broker.stderr().slice(-300)}: BROKEN`
   } finally {
     top()
     ground.end()
     honest.stop()
   }
 }
+
+/** A log of more than that is itself an attack: three sentences at their most. */
+const LINES_PER_S = 3
+const linesOf = (broker: Running): number => broker.stderr().split('\n').length
 
 const share = ({ due, arrived }: Seen): number => (due === 0 ? 0 : (100 * arrived) / due)
 const stallOf = ({ slowest_ms, longest_gap_ms, own_lag_ms }: Seen): number =>
@@ -148,22 +192,26 @@ async function main(): Promise<boolean> {
   const chosen = attacks.filter(({ name }) => name.includes(only))
   let clean = true
   let broken = false
-  let broker: Running | undefined
+  let given = ''
+  let ran: Ran | undefined
   let dir = ''
   const stop = async (): Promise<void> => {
-    await broker?.kill()
-    broker = undefined
-    rmSync(dir, { recursive: true, force: true })
+    await ran?.broker.kill()
+    ran = undefined
+    for (const path of [dir, `${dir}.turns`]) rmSync(path, { recursive: true, force: true })
   }
   try {
     for (const attack of chosen) {
-      // Settings that this build does not know yet would keep it from starting: only those of the command line are given on one broker.
-      if (broker === undefined || broker.gone() || !short || broken) {
+      // In the short form one broker meets all that ask for no settings of their own.
+      const settings = attack.settings ?? []
+      const asked = [...settings, attack.descriptors].join()
+      if (ran === undefined || ran.broker.gone() || !short || broken || asked !== given) {
         await stop()
         dir = mkdtempSync(join(tmpdir(), 'rig-hostile-'))
-        broker = await start(dir, [...bounds.settings, ...(short ? [] : (attack.settings ?? []))], bounds)
+        ran = await start(dir, [...bounds.settings, ...settings], bounds, attack.descriptors)
+        given = asked
       }
-      const line = await meet(attack, broker, bounds)
+      const line = await meet(attack, ran, bounds)
       console.log(line)
       // The next is judged by itself.
       broken = line.endsWith('BROKEN')

@@ -1,5 +1,6 @@
 /** Clients that do not take their answers: they are not read any more, whatever they send, and nothing is kept for them without bound. */
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { silentLog } from '../../src/core/log.js'
 import { type ClockedBroker, MqttClient, packet, startClocked, T } from '../support/broker.js'
 import { StuckTransport, turns } from '../support/stuck-transport.js'
 
@@ -8,8 +9,9 @@ const OUTPUT_MAX = 65_536
 const SLACK = 2 * 65_536
 
 let b: ClockedBroker
+const warn = vi.fn()
 beforeAll(async () => {
-  b = await startClocked({ settings: { max_output_bytes: OUTPUT_MAX, window: 10 } })
+  b = await startClocked({ settings: { max_output_bytes: OUTPUT_MAX, window: 10 }, log: { ...silentLog, warn } })
 })
 afterAll(() => b.close())
 
@@ -137,6 +139,40 @@ test('one that is not read because it takes nothing is ended by its keep alive, 
   expect(t.ended).toBe(true)
   await other.ping()
   await other.disconnect()
+})
+
+test('the log has one line for each client that is not read, and says no more about all of them together', async () => {
+  // What was said before is over.
+  b.clock.advance(60_000)
+  await turns(2)
+  warn.mockClear()
+  const t = await stuck('said once')
+  const { inputStalls } = b.broker.state.stats
+  for (let stall = 0; stall < 3; stall++) {
+    for (let n = 0; n < 60; n++) {
+      t.give(repeated(Buffer.from([0xc0, 0]), 16_000))
+      await turns(2)
+    }
+    expect(b.broker.state.stats.inputStalls).toBe(inputStalls + stall + 1)
+    t.open = true
+    t.take()
+    await turns(20)
+    t.open = false
+  }
+  const said = (): unknown[][] => warn.mock.calls.filter(([, text]) => /does not take its answers/.test(String(text)))
+  expect(said().length).toBe(1)
+  expect(said()[0]?.[0]).toEqual({ client: 'said once', remote: 'stuck', unread_bytes: expect.any(Number) })
+  t.connection.close()
+  for (let client = 0; client < 30; client++) {
+    const one = await stuck(`more ${client}`)
+    for (let n = 0; n < 40; n++) {
+      one.give(repeated(Buffer.from([0xc0, 0]), 16_000))
+      await turns(2)
+    }
+    one.connection.close()
+  }
+  expect(b.broker.state.stats.inputStalls).toBe(inputStalls + 33)
+  expect(said().length).toBe(10)
 })
 
 test('a goodbye leaves though what came before it has not', async () => {

@@ -41,7 +41,9 @@ export class Condition {
     } catch (error) {
       return error instanceof WorkSpent ? CUT : undefined
     } finally {
-      facts.steps -= Math.min(facts.steps, CONDITION_STEPS_MAX) - Math.max(0, work.left)
+      const done = Math.min(facts.steps, CONDITION_STEPS_MAX) - Math.max(0, work.left)
+      facts.steps -= done
+      facts.spent += done
     }
   }
 }

@@ -100,6 +100,7 @@ export class DelayedClock {
         const message = await this.read(d)
         if (this.over) return
         this.send(d, message)
+        if (this.api.turnSpent()) await nextTurn()
       }
     }
   }
@@ -149,6 +150,10 @@ export class DelayedClock {
     )
     queue.release(d.receipt, buried ? 'dead' : 'refused')
   }
+}
+
+function nextTurn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve))
 }
 
 /** The name in `$queue/{name}`. */

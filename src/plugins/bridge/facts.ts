@@ -24,9 +24,14 @@ export const VARIABLES = {
   response_topic: 'string',
 } as const satisfies { readonly [K in keyof Facts]?: string }
 
+/** Bytes of a payload that are made text, and then JSON, in the time of a step. */
+const BYTES_PER_STEP = 8
+
 export class Facts {
   /** What conditions may still do about this message. */
   steps = MESSAGE_STEPS_MAX
+  /** Steps that were done about it, reading it included. */
+  spent = 0
   private readonly m: Inbound
   private readonly bytes_max: number
   private parsed: { readonly value: unknown } | undefined
@@ -70,7 +75,10 @@ export class Facts {
   get text(): string {
     const { buffer, payloadStart, end } = this.m
     if (end - payloadStart > this.bytes_max) return none()
-    this.decoded ??= buffer.toString('utf8', payloadStart, end)
+    if (this.decoded === undefined) {
+      this.spent += Math.ceil((end - payloadStart) / BYTES_PER_STEP)
+      this.decoded = buffer.toString('utf8', payloadStart, end)
+    }
     return this.decoded
   }
 

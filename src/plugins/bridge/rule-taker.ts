@@ -36,6 +36,10 @@ export interface Bridge {
   readonly max_when_bytes: number
 }
 
+/** What asking a condition costs, and how many steps of it cost as much as one copy of a message: in the unit of `BrokerState.work`. */
+const WHEN_WORK = 2
+const STEPS_PER_WORK = 4
+
 export class RuleTaker extends Taker {
   readonly compiled: Compiled
   readonly tally: Tally
@@ -96,7 +100,12 @@ export class RuleTaker extends Taker {
   /** What the condition says; true without one. */
   private answer(m: Inbound): boolean | typeof CUT | undefined {
     const { when } = this.compiled
-    return when === undefined || when.test(planOf(m).facts(m, this.bridge.max_when_bytes))
+    if (when === undefined) return true
+    const facts = planOf(m).facts(m, this.bridge.max_when_bytes)
+    const before = facts.spent
+    const answer = when.test(facts)
+    m.takersWork += WHEN_WORK + Math.ceil((facts.spent - before) / STEPS_PER_WORK)
+    return answer
   }
 
   private wants(m: Inbound): boolean {

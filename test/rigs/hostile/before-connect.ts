@@ -13,6 +13,7 @@ function frameHead(bytes: number): Buffer {
 
 export const beforeConnect: Attack = {
   name: 'half a MiB on each WebSocket before CONNECT',
+  counted: /^aqueduct_(connections_closed_total\{reason="malformed|refused_total\{limit="mqtt.max_connecting_bytes)/,
   async run(ground) {
     // A CONNECT of half a megabyte that is never whole, in a frame that is never whole.
     const body = Buffer.concat([Buffer.from([0x10, 0xa0, 0xc2, 0x1e, 0, 4, 77, 81, 84, 84, 4, 2, 0, 0]), Buffer.alloc(490_000)])
@@ -37,6 +38,7 @@ export const beforeConnect: Attack = {
 export const descriptors: Attack = {
   name: 'more connections than descriptors',
   descriptors: 256,
+  counted: /^aqueduct_refused_total\{limit="(file_descriptors|mqtt.max_connecting)/,
   async run(ground) {
     while (!ground.over) {
       for (let n = 0; n < 400 && !ground.over; n++) ground.socket()

@@ -5,6 +5,7 @@ import { type Attack, each, idOf } from './attack.js'
 export const everNewClients: Attack = {
   name: 'ever new client ids',
   settings: ['session.max_sessions=2000'],
+  counted: /^aqueduct_refused_total\{limit="session.max_(sessions|memory_bytes)/,
   async run(ground) {
     const tail = 'i'.repeat(10_000)
     let n = 0
@@ -22,6 +23,7 @@ export const everNewClients: Attack = {
 
 export const everNewSubscriptions: Attack = {
   name: 'ever new subscriptions',
+  counted: /^aqueduct_refused_total\{limit="session.max_/,
   async run(ground) {
     const tail = 's'.repeat(50)
     const flood = (clean: boolean): Promise<void> => {
@@ -35,6 +37,7 @@ export const everNewSubscriptions: Attack = {
 
 export const queueFilters: Attack = {
   name: 'queues and rules made by SUBSCRIBE',
+  counted: /^aqueduct_refused_total\{limit="bridge.max_/,
   async run(ground) {
     let n = 0
     const next = (): Buffer => {

@@ -2,41 +2,57 @@
 import { MqttClient, packet } from '../../support/mqtt-client.js'
 import { type Attack, each } from './attack.js'
 
+const NOTHING = Buffer.alloc(0)
+const BATCH = 'application/vnd.aqueduct+json'
+
 export const unfinishedBodies: Attack = {
   name: '40 unfinished HTTP bodies',
+  counted: /^aqueduct_refused_total\{limit="http.max_receiving_bytes/,
   async run(ground) {
+    await ground.http('PUT', '/v1/queues/large', '{}')
     const part = Buffer.alloc(256 * 1024, ' ')
-    const one = async (n: number): Promise<void> => {
+    const one = async (): Promise<void> => {
       const socket = ground.socket(ground.http_port)
       socket.resume()
       socket.write(
-        `POST /v1/queues/q${n}/messages/batch HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: 16000000\r\n\r\n`,
+        `POST /v1/queues/large/messages HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: ${BATCH}\r\nContent-Length: 4000000\r\n\r\n`,
       )
       let sent = 0
       await ground.flood(socket, () => {
         sent += part.length
-        return sent < 15_500_000 ? part : Buffer.alloc(0)
+        return sent < 3_900_000 ? part : NOTHING
       })
     }
-    await Promise.all(Array.from({ length: 40 }, (_, n) => one(n)))
+    // Those that are turned away come again.
+    const again = async (): Promise<void> => {
+      while (!ground.over) await Promise.all([one(), ground.pause(500)])
+    }
+    await Promise.all(Array.from({ length: 40 }, again))
   },
 }
 
 export const largeJson: Attack = {
   name: 'one large JSON body after another',
+  counted: /^aqueduct_refused_total\{limit="http.max_body_bytes/,
   async run(ground) {
     const messages = `[${Array.from({ length: 400_000 }, () => '{"body":"some text"}').join(',')}]`
+    // Of the size that may be, and nearly as many values.
+    const fits = `[${Array.from({ length: 30_000 }, () => `{"body":"${'x'.repeat(100)}"}`).join(',')}]`
     const nested = `${'['.repeat(5_000)}${']'.repeat(5_000)}`
     await ground.http('PUT', '/v1/queues/large', '{}')
+    const post = (list: string): Promise<number> =>
+      ground.http('POST', '/v1/queues/large/messages', `{"messages":${list}}`, BATCH)
     while (!ground.over) {
-      await ground.http('POST', '/v1/queues/large/messages/batch', `{"messages":${messages}}`)
-      await ground.http('POST', '/v1/queues/large/messages/batch', `{"messages":${nested}}`)
+      await post(messages)
+      await post(fits)
+      await post(nested)
     }
   },
 }
 
 export const traces: Attack = {
-  name: '60 traces at once',
+  name: '100 traces at once',
+  counted: /^aqueduct_refused_total\{limit="searches/,
   async prepare(ground) {
     const client = await MqttClient.connect(ground.port, { client_id: 'fills', timeout_ms: 60_000 })
     const away = await MqttClient.connect(ground.port, { client_id: 'traced', clean: false })
@@ -50,26 +66,32 @@ export const traces: Attack = {
     await client.disconnect()
   },
   async run(ground) {
-    while (!ground.over)
-      await Promise.all(Array.from({ length: 60 }, (_, n) => ground.http('GET', `/v1/messages/${(1_000_000 + n).toString(16)}`)))
+    const idOf = (n: number): string => (1 + n * 40).toString(16).padStart(12, '0')
+    while (!ground.over) await Promise.all(Array.from({ length: 100 }, (_, n) => ground.http('GET', `/v1/messages/${idOf(n)}`)))
   },
 }
 
 export const dearConditions: Attack = {
   name: 'conditions that are dear to answer',
+  counted: /^aqueduct_(bridge_cut|input_rests)/,
   async run(ground) {
+    const loop = Array.from({ length: 12 }, (_, n) => `x + ${n} > 99999`).join(' || ')
     const conditions = [
-      'duration(payload.x) > duration("1s")',
+      `payload.l.exists(x, ${loop})`,
+      `payload.l.all(x, !(${loop}))`,
+      'payload.l.exists(x, string(x) in payload.t)',
       'payload.x.contains(payload.y)',
       'payload.l in [payload.l]',
-      'payload.x.matches("(a+)+b")',
+      'text.lowerAscii().contains(text)',
     ]
-    for (const [n, when] of conditions.entries())
-      await ground.http('PUT', `/v1/bridges/dear${n}`, JSON.stringify({ filter: 'dear/#', queue: 'dear', when }))
-    const list = Array.from({ length: 400 }, (_, n) => n)
+    for (const [n, when] of conditions.entries()) {
+      const status = await ground.http('PUT', `/v1/bridges/dear${n}`, JSON.stringify({ filter: 'dear/#', queue: 'dear', when }))
+      if (status >= 300 && !ground.over) throw new Error(`condition ${n}: ${status}`)
+    }
+    const list = Array.from({ length: 1_000 }, () => 1)
     const bodies = [
-      { x: '1'.repeat(3_000), y: '1', l: list },
-      { x: 'a'.repeat(3_000), y: `${'a'.repeat(1_500)}b`, l: [list, list] },
+      { x: '1'.repeat(300), y: '1', l: list, t: list.map(String) },
+      { x: 'a'.repeat(3_000), y: `${'a'.repeat(1_500)}b`, l: list, t: [] },
     ].map((body) => JSON.stringify(body))
     const next = (): Buffer => each(20, (n) => packet.publish('dear/x', bodies[n % 2] as string))
     await ground.flood(ground.client({ client_id: 'dear' }, true), next)

@@ -17,6 +17,7 @@ export async function retain(ground: Ground, name: string, count: number): Promi
 
 export const everNewRetained: Attack = {
   name: 'ever new retained topics',
+  counted: /^aqueduct_refused_total\{limit="retained.max_/,
   async run(ground) {
     let n = 0
     const tail = 'r'.repeat(100)

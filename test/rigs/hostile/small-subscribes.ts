@@ -5,6 +5,7 @@ import { retain } from './retained.js'
 
 export const smallSubscribes: Attack = {
   name: 'a flood of small SUBSCRIBEs',
+  counted: /^aqueduct_input_(stalls|rests)/,
   prepare: (ground) => retain(ground, 'small', 20_000),
   async run(ground) {
     const filters = ['#', '+/#', 'small/#', 'small/+', '+/+', 'small/1', 'none/+/+']
