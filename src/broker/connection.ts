@@ -12,6 +12,7 @@
  * - a packet too large is refused by its declared length, before any of its body is kept.
  */
 import { EventEmitter } from 'node:events'
+import { hasCode } from '../core/errors.js'
 import { PACKET_BYTES_BEFORE_CONNECT_MAX } from '../core/limits.js'
 import { PINGRESP, PUBREL, Reason } from '../mqtt/constants.js'
 import type { Frame } from '../mqtt/frame.js'
@@ -459,6 +460,8 @@ export class Connection extends EventEmitter implements TransportHandler, Delive
   }
 
   ended(error: Error | undefined): void {
+    // What carries the bytes has rules, too.
+    if (this.phase !== 'closed' && error !== undefined && hasCode(error, 'protocol_error')) this.state.stats.malformed++
     this.finish(error)
   }
 

@@ -42,6 +42,10 @@ export class Child {
     return this.lines
   }
 
+  get pid(): number {
+    return this.child.pid ?? 0
+  }
+
   async stop(signal: NodeJS.Signals = 'SIGTERM'): Promise<number | null> {
     this.child.kill(signal)
     return this.ended

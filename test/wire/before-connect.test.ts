@@ -24,10 +24,11 @@ async function open(): Promise<{ client: WebSocket; closed: Promise<number> }> {
 
 const KIB = 1024
 
-test('a frame that is larger than any CONNECT is not kept', async () => {
+test('a frame that is larger than any CONNECT is not kept, and its connection counted', async () => {
   const { client, closed } = await open()
   client.send(Buffer.alloc(200 * KIB))
   await closed
+  expect(app.broker.state.stats.malformed).toBe(1)
 })
 
 test('neither is a message in many parts', async () => {

@@ -8,7 +8,7 @@ export interface Attack {
   readonly name: string
   /** `KEY=VALUE` settings that the broker is started with for it. */
   readonly settings?: readonly string[]
-  /** File descriptors that the broker may have while it runs. */
+  /** File descriptors that the broker may have. */
   readonly descriptors?: number
   /** What `/metrics` counts when it is refused or held back: the sum of the samples that match must grow. */
   readonly counted?: RegExp
@@ -68,9 +68,9 @@ export class Ground {
   }
 
   /** One request to the HTTP door; the status, 0 when there was no answer. */
-  http(method: string, path: string, body?: string | Buffer): Promise<number> {
+  http(method: string, path: string, body?: string | Buffer, type = 'application/json'): Promise<number> {
     return new Promise((resolve) => {
-      const headers = body === undefined ? {} : { 'content-type': 'application/json' }
+      const headers = body === undefined ? {} : { 'content-type': type }
       const call = request({ port: this.http_port, host: '127.0.0.1', method, path, headers, timeout: 20_000 }, (answer) => {
         answer.resume()
         answer.on('end', () => resolve(answer.statusCode ?? 0))

@@ -13,7 +13,7 @@ function frameHead(bytes: number): Buffer {
 
 export const beforeConnect: Attack = {
   name: '1 MiB on each WebSocket before CONNECT',
-  counted: /^aqueduct_refused_total\{limit="mqtt.max_connecting/,
+  counted: /^aqueduct_(connections_closed_total\{reason="malformed|refused_total\{limit="mqtt.max_connecting_bytes)/,
   async run(ground) {
     const body = Buffer.alloc(1_000_000)
     const one = (): void => {

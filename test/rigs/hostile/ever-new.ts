@@ -5,7 +5,7 @@ import { type Attack, each, idOf } from './attack.js'
 export const everNewClients: Attack = {
   name: 'ever new client ids',
   settings: ['session.max_sessions=2000'],
-  counted: /^aqueduct_refused_total\{limit="session.max_sessions/,
+  counted: /^aqueduct_refused_total\{limit="session.max_(sessions|memory_bytes)/,
   async run(ground) {
     const tail = 'i'.repeat(10_000)
     let n = 0

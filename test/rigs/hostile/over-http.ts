@@ -2,24 +2,32 @@
 import { MqttClient, packet } from '../../support/mqtt-client.js'
 import { type Attack, each } from './attack.js'
 
+const NOTHING = Buffer.alloc(0)
+const BATCH = 'application/vnd.aqueduct+json'
+
 export const unfinishedBodies: Attack = {
   name: '40 unfinished HTTP bodies',
   counted: /^aqueduct_refused_total\{limit="http.max_receiving_bytes/,
   async run(ground) {
+    await ground.http('PUT', '/v1/queues/large', '{}')
     const part = Buffer.alloc(256 * 1024, ' ')
-    const one = async (n: number): Promise<void> => {
+    const one = async (): Promise<void> => {
       const socket = ground.socket(ground.http_port)
       socket.resume()
       socket.write(
-        `POST /v1/queues/q${n}/messages/batch HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: 16000000\r\n\r\n`,
+        `POST /v1/queues/large/messages HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: ${BATCH}\r\nContent-Length: 4000000\r\n\r\n`,
       )
       let sent = 0
       await ground.flood(socket, () => {
         sent += part.length
-        return sent < 15_500_000 ? part : Buffer.alloc(0)
+        return sent < 3_900_000 ? part : NOTHING
       })
     }
-    await Promise.all(Array.from({ length: 40 }, (_, n) => one(n)))
+    // Those that are turned away come again.
+    const again = async (): Promise<void> => {
+      while (!ground.over) await Promise.all([one(), ground.pause(500)])
+    }
+    await Promise.all(Array.from({ length: 40 }, again))
   },
 }
 
@@ -28,11 +36,16 @@ export const largeJson: Attack = {
   counted: /^aqueduct_refused_total\{limit="http.max_body_bytes/,
   async run(ground) {
     const messages = `[${Array.from({ length: 400_000 }, () => '{"body":"some text"}').join(',')}]`
+    // Of the size that may be, and nearly as many values.
+    const fits = `[${Array.from({ length: 30_000 }, () => `{"body":"${'x'.repeat(100)}"}`).join(',')}]`
     const nested = `${'['.repeat(5_000)}${']'.repeat(5_000)}`
     await ground.http('PUT', '/v1/queues/large', '{}')
+    const post = (list: string): Promise<number> =>
+      ground.http('POST', '/v1/queues/large/messages', `{"messages":${list}}`, BATCH)
     while (!ground.over) {
-      await ground.http('POST', '/v1/queues/large/messages/batch', `{"messages":${messages}}`)
-      await ground.http('POST', '/v1/queues/large/messages/batch', `{"messages":${nested}}`)
+      await post(messages)
+      await post(fits)
+      await post(nested)
     }
   },
 }
@@ -53,8 +66,8 @@ export const traces: Attack = {
     await client.disconnect()
   },
   async run(ground) {
-    while (!ground.over)
-      await Promise.all(Array.from({ length: 100 }, (_, n) => ground.http('GET', `/v1/messages/${(1_000_000 + n).toString(16)}`)))
+    const idOf = (n: number): string => (1 + n * 40).toString(16).padStart(12, '0')
+    while (!ground.over) await Promise.all(Array.from({ length: 100 }, (_, n) => ground.http('GET', `/v1/messages/${idOf(n)}`)))
   },
 }
 

@@ -22,6 +22,8 @@ function subscribe(ground: Ground, count: number, protocol?: 5): void {
 
 export const overlapping: Attack = {
   name: '16,384 overlapping filters with identifiers',
+  // What so many take, at the reckoned price.
+  settings: ['session.max_memory_bytes=160000000', 'session.max_subscriptions=16384'],
   counted: /^aqueduct_input_rests/,
   async run(ground) {
     subscribe(ground, 16_384, 5)

@@ -12,6 +12,8 @@ export interface StartOptions {
   settings?: readonly string[]
   /** Start-up is given up after this time. Default 30,000. */
   limit_ms?: number
+  /** File descriptors that it may have. */
+  files?: number
 }
 
 export interface Running {
@@ -172,7 +174,9 @@ function aqueduct(settings: readonly string[]): Target {
       const all = [`store.path=${dir}`, 'mqtt.port=0', 'http.port=off', ...settings, ...(options.settings ?? [])]
       const http = all.findLast((s) => s.startsWith('http.port=')) !== 'http.port=off'
       const args = [join(root, 'dist', 'main.js'), 'serve', ...all.flatMap((s) => ['--set', s])]
-      return launch({ command: process.execPath, args, http }, options)
+      if (options.files === undefined) return launch({ command: process.execPath, args, http }, options)
+      const script = `ulimit -n ${options.files}; exec "$@"`
+      return launch({ command: 'bash', args: ['-c', script, 'bash', process.execPath, ...args], http }, options)
     },
   }
 }
