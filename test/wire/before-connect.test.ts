@@ -29,11 +29,13 @@ const begun = (bytes: number): Buffer =>
   Buffer.concat([packet.connect({ client_id: 'c', will: WILL }).subarray(0, 12), Buffer.alloc(bytes)])
 const WILL = { topic: 't', payload: Buffer.alloc(65_535) }
 
-test('a frame that is larger than any CONNECT is not kept', async () => {
+test('a frame that is larger than any CONNECT is not kept, and its connection counted', async () => {
   const { client, closed } = await open()
   const large = packet.frame(0x10, Buffer.from([0, 4, 77, 81, 84, 84, 4, 2, 0, 0]), Buffer.alloc(600 * KIB))
   client.send(large)
   await closed
+  const { malformed, tooLarge } = app.broker.state.stats
+  expect(malformed + tooLarge).toBe(1)
 })
 
 test('neither is what comes after a CONNECT that is not whole, in many parts', async () => {

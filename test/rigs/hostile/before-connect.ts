@@ -13,7 +13,8 @@ function frameHead(bytes: number): Buffer {
 
 export const beforeConnect: Attack = {
   name: 'half a MiB on each WebSocket before CONNECT',
-  counted: /^aqueduct_(connections_closed_total\{reason="malformed|refused_total\{limit="mqtt.max_connecting_bytes)/,
+  counted:
+    /^aqueduct_(connections_closed_total\{reason="(malformed|packet_too_large)|refused_total\{limit="mqtt.max_connecting_bytes)/,
   async run(ground) {
     // A CONNECT of half a megabyte that is never whole, in a frame that is never whole.
     const body = Buffer.concat([Buffer.from([0x10, 0xa0, 0xc2, 0x1e, 0, 4, 77, 81, 84, 84, 4, 2, 0, 0]), Buffer.alloc(490_000)])
