@@ -1,6 +1,6 @@
 /**
  * `npm run clients [-- --short] [-- --only WORD]`: programs that people have, unchanged, against the built broker. A line for each; exit code 1 when one does not
- * get what its users expect. Not part of `npm test`: it installs those programs (`package.json` here, and Debian's packages named in `.ci/run`).
+ * get what its users expect. Not part of `npm test`: it installs those programs (`package.json` here, and Debian's packages named in CONTRIBUTING.md).
  */
 import { spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
