@@ -4,44 +4,13 @@ import { malformed } from './faults.js'
 import type { Frame } from './frame.js'
 import { type Properties, readPropertyBlock } from './properties.js'
 import { Reader } from './reader.js'
+import { IN_DISCONNECT } from './reasons.js'
 
 export interface DisconnectPacket {
   /** 0x00 where none is given: a normal disconnection, the will is dropped. Before version 5 always 0x00. */
   reason: number
   properties: Properties | undefined
 }
-
-const REASONS: ReadonlySet<number> = new Set([
-  Reason.success,
-  Reason.disconnect_with_will,
-  Reason.unspecified_error,
-  Reason.malformed_packet,
-  Reason.protocol_error,
-  Reason.implementation_specific_error,
-  Reason.not_authorised,
-  Reason.server_busy,
-  Reason.server_shutting_down,
-  Reason.keep_alive_timeout,
-  Reason.session_taken_over,
-  Reason.topic_filter_invalid,
-  Reason.topic_name_invalid,
-  Reason.receive_maximum_exceeded,
-  Reason.topic_alias_invalid,
-  Reason.packet_too_large,
-  Reason.message_rate_too_high,
-  Reason.quota_exceeded,
-  Reason.administrative_action,
-  Reason.payload_format_invalid,
-  Reason.retain_not_supported,
-  Reason.qos_not_supported,
-  Reason.use_another_server,
-  Reason.server_moved,
-  Reason.shared_subscriptions_not_supported,
-  Reason.connection_rate_exceeded,
-  Reason.maximum_connect_time,
-  Reason.subscription_identifiers_not_supported,
-  Reason.wildcard_subscriptions_not_supported,
-])
 
 /**
  * Reads the DISCONNECT whose body is all there. Throws a `PacketFault` for a body before version 5, a reason code that DISCONNECT does
@@ -54,7 +23,8 @@ export function readDisconnect(buf: Buffer, frame: Frame, version: number): Disc
     return { reason: Reason.success, properties: undefined }
   }
   const reason = reader.left === 0 ? Reason.success : reader.u8()
-  if (!REASONS.has(reason)) throw malformed('reason code is not one of DISCONNECT')
+  if (reason !== Reason.disconnect_with_will && !IN_DISCONNECT.has(reason))
+    throw malformed('reason code is not one of DISCONNECT')
   // Below a length of 2 there is no property length [MQTT 5.0 3.14.2.2.1].
   const properties = reader.left === 0 ? undefined : readPropertyBlock(reader, DISCONNECT)
   reader.finish('DISCONNECT')

@@ -29,7 +29,8 @@ const IN_CONNACK: ReadonlySet<number> = new Set([
   Reason.connection_rate_exceeded,
 ])
 
-const IN_DISCONNECT: ReadonlySet<number> = new Set([
+/** Of either side; a client has 0x04 besides. */
+export const IN_DISCONNECT: ReadonlySet<number> = new Set([
   Reason.success,
   Reason.unspecified_error,
   Reason.malformed_packet,
