@@ -35,6 +35,7 @@ export class WallClock {
   /** The next broker is on a machine that was started anew. */
   reboot(): void {
     this.boots++
-    writeFileSync(this.boot, `boot ${this.boots}\n`)
+    // In the form that the kernel has.
+    writeFileSync(this.boot, `00000000-0000-4000-8000-${String(this.boots).padStart(12, '0')}\n`)
   }
 }
