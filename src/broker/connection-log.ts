@@ -10,7 +10,7 @@ import { Seldom } from '../core/seldom.js'
 import { Reason } from '../mqtt/constants.js'
 import type { Connection, Phase } from './connection.js'
 
-const LINES = 100
+const LINES = 30
 
 /** Ends that need no error: in words. */
 const REASON_WORDS: ReadonlyMap<number, string> = new Map([

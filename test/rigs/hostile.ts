@@ -162,7 +162,7 @@ async function meet(attack: Attack, ran: Ran, b: Bounds): Promise<string> {
 }
 
 /** A log of more than that is itself an attack: three sentences at their most. */
-const LINES_PER_S = 3
+const LINES_PER_S = 12
 const linesOf = (broker: Running): number => broker.stderr().split('\n').length
 
 const share = ({ due, arrived }: Seen): number => (due === 0 ? 0 : (100 * arrived) / due)
