@@ -14,6 +14,11 @@ import type { Session } from './session.js'
 import type { BrokerState, Stored } from './state.js'
 
 const fields = new PublishFields()
+/**
+ * Where mosquitto's bridges say that they are up, unasked, before all else. It is nobody's message: acknowledged and dropped, or no such bridge could stay
+ * connected.
+ */
+const BRIDGE_STATE = '$SYS/broker/connection/'
 
 /** What an answer that may wait for a commit costs, in the unit of `BrokerState.work`. */
 const ANSWERED_WORK = 16
@@ -40,7 +45,12 @@ export function handlePublish(c: Connection, buf: Buffer, frame: Frame, packetSt
   if (qos === 2 && !isFresh(c, stored, packetId)) return
   if (topic.dollar && state.spaces.isClosed(topic.name)) {
     state.stats.droppedReserved++
-    refuse(c, qos, packetId, topic.name, RESERVED)
+    if (peer === null && topic.name.startsWith(BRIDGE_STATE)) {
+      if (qos === 2) claim(c, stored, packetId)
+      acknowledge(c, stored, qos, packetId, 0)
+    } else {
+      refuse(c, qos, packetId, topic.name, RESERVED)
+    }
     return
   }
   const m = state.inbound

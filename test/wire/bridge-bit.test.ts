@@ -54,3 +54,15 @@ test('without the bit: the echo, and RETAIN only for what was there before', asy
   expect(await delivered(client)).toEqual(['plain own q1'])
   await client.disconnect()
 })
+
+test('what a bridge of mosquitto says of itself below $SYS is acknowledged and goes nowhere', async () => {
+  const reader = await MqttClient.connect(b.port, { client_id: 'reader' })
+  await reader.subscribe(['$SYS/broker/connection/#', 1])
+  const bridge = await openWith(b.port, bridged(4, 'stating'), { auto_ack: true })
+  await bridge.expect(T.CONNACK)
+  for (const qos of [0, 1, 2] as const)
+    await bridge.publishAndWait('$SYS/broker/connection/box.stating/state', '1', { qos, retain: true })
+  await bridge.ping()
+  expect(await delivered(reader)).toEqual([])
+  await Promise.all([bridge.disconnect(), reader.disconnect()])
+})
